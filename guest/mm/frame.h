@@ -1,0 +1,51 @@
+/*
+ * Guest-physical memory in 4 KiB frames and 2 MiB runs, with a reference count for each frame.
+ *
+ * Frames that were never used read as zero and cost the host nothing until they are touched; freed ones
+ * are given back in batches (HYPERCALL_DISCARD). RAM grows by HYPERCALL_RAM_GROW up to --mem.
+ * Page-table pages come from 2 MiB chunks of their own (software KVM can't map a chunk large that holds one).
+ */
+#ifndef MM_FRAME_H
+#define MM_FRAME_H
+
+#include "hypercalls/layout.h"
+#include "lib/base.h"
+
+static inline void *gpa_to_ptr(gpa_t gpa)
+{
+    return (void *)(DIRECT_BASE + gpa);
+}
+
+static inline gpa_t ptr_to_gpa(const void *ptr)
+{
+    return (uint64_t)ptr - DIRECT_BASE;
+}
+
+/* RAM from first_free on (both from the device tree); limit is --mem in bytes. */
+void frame_init(gpa_t first_free, gpa_t ram_end, uint64_t limit);
+
+/* One frame with one reference; 0 if memory is used up. frame_alloc's content is unknown, frame_zalloc's is zero. */
+gpa_t frame_alloc(void);
+gpa_t frame_zalloc(void);
+
+/* A 2 MiB aligned run of 512 zeroed frames, one reference each; 0 if there is none. Freed frame by frame or as a whole. */
+gpa_t frame_zalloc_huge(void);
+
+/* Contiguous frames for the shim itself (kernel stacks, big tables), content unknown. count <= 512. */
+void *pages_alloc(size_t count);
+void pages_free(void *ptr, size_t count);
+
+/* A zeroed page for page tables. */
+gpa_t frame_alloc_table(void);
+void frame_free_table(gpa_t gpa);
+
+/* References. frame_is_ram is false for window and arena pages, which aren't counted: get and put ignore them. */
+bool frame_is_ram(gpa_t gpa);
+void frame_get(gpa_t gpa);
+void frame_put(gpa_t gpa);
+uint32_t frame_refs(gpa_t gpa);
+
+uint64_t frame_total(void);  /* limit, in frames */
+uint64_t frame_free_count(void); /* what can still be had, in frames */
+
+#endif

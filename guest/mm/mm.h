@@ -1,0 +1,116 @@
+/*
+ * Address spaces: VMAs, page tables, faults, the memory calls.
+ *
+ * The shim isn't preempted, so a struct mm needs no lock as long as its holder doesn't sleep. What may sleep says so
+ * (faults on file pages do); they look the VMA up again afterwards.
+ */
+#ifndef MM_MM_H
+#define MM_MM_H
+
+#include "lib/base.h"
+#include "lib/list.h"
+#include "lib/rbtree.h"
+
+struct file;
+struct regs;
+
+enum vma_flags {
+    VMA_SHARED = 1 << 0,
+    VMA_GROWSDOWN = 1 << 1,
+    VMA_LOCKED = 1 << 2,
+    VMA_NORESERVE = 1 << 3,
+    VMA_STACK = 1 << 4,
+    VMA_SPECIAL = 1 << 5, /* vDSO and vvar: no frames of its own */
+    VMA_DONTFORK = 1 << 6,
+    VMA_WIPEONFORK = 1 << 7,
+    VMA_HUGE = 1 << 8,
+    VMA_NOHUGE = 1 << 9,
+};
+
+struct vma {
+    struct rb_node node;
+    uaddr_t start;        /* page-aligned */
+    uaddr_t end;
+    uint32_t prot;        /* PROT_READ | PROT_WRITE | PROT_EXEC */
+    uint32_t flags;       /* enum vma_flags */
+    struct file *file;    /* NULL: anonymous; a reference. Shared anonymous memory has a tmpfs file */
+    uint64_t file_offset; /* of start, in bytes, page-aligned */
+    const char *name;     /* "[heap]", "[stack]", "[vdso]" … or NULL; for /proc/self/maps; static */
+};
+
+struct mm {
+    uint32_t refs;
+    gpa_t pml4;
+    struct rb_root vmas;
+    uint64_t vma_count;
+    uaddr_t brk_start, brk;
+    uaddr_t mmap_top;       /* mappings without a hint go below this */
+    uaddr_t stack_top;
+    uaddr_t code_start, code_end, data_start, data_end;
+    uaddr_t arg_start, arg_end, env_start, env_end;
+    uaddr_t vdso;
+    uint64_t total_pages;   /* mapped by VMAs */
+    uint64_t rss_pages, rss_peak;
+    uint64_t locked_pages;
+    uint64_t auxv[64];      /* as the program got it, for /proc/self/auxv */
+    size_t auxv_size;
+    struct file *exe;       /* /proc/self/exe; a reference */
+    uint64_t fault_count;
+};
+
+struct mm *mm_create(void);              /* NULL: no memory. One reference */
+struct mm *mm_fork(struct mm *parent);   /* copy on write */
+void mm_get(struct mm *mm);
+void mm_put(struct mm *mm);              /* the last one frees everything; not while it is loaded */
+void mm_activate(struct mm *mm);         /* load its page tables, if they aren't */
+
+/* What a fault that can't be resolved means for the app. */
+struct fault {
+    int signo;   /* 0: resolved */
+    int si_code;
+    uaddr_t addr;
+};
+
+#define FAULT_PRESENT 1u /* bits of the CPU's error code (SDM vol. 3A, 4.7) */
+#define FAULT_WRITE 2u
+#define FAULT_EXEC 16u
+
+/* Bring in the page at addr. May sleep. Returns true if resolved; else *ret says which signal. */
+bool mm_fault(struct mm *mm, uaddr_t addr, uint32_t error, struct fault *ret);
+
+/* The window page at gpa has lost its file (truncated): unmap it, so that the next access gives SIGBUS. */
+void mm_window_lost(gpa_t gpa, uint64_t len);
+
+/* The calls, for exec and for sys/memory.c. prot, flags as mmap(2). Address or length errors and ENOMEM as -errno. */
+long mm_mmap(struct mm *mm, uaddr_t addr, uint64_t len, int prot, int flags, struct file *file, uint64_t offset);
+long mm_munmap(struct mm *mm, uaddr_t addr, uint64_t len);
+long mm_mprotect(struct mm *mm, uaddr_t addr, uint64_t len, int prot);
+long mm_brk(struct mm *mm, uaddr_t brk);
+
+/*
+ * Copy between the shim and any address space, for exec, ptrace-like reads (/proc/PID/mem, cmdline) and signal set-up
+ * of others. Brings pages in; ignores protection against writing if force. 0 or -EFAULT.
+ */
+long mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n);
+long mm_write(struct mm *mm, uaddr_t dst, const void *src, size_t n, bool force);
+
+struct vma *mm_find(struct mm *mm, uaddr_t addr); /* the VMA with addr < end, lowest; may start above addr */
+struct vma *mm_next(struct vma *vma);
+struct vma *mm_first(struct mm *mm);
+
+/*
+ * Programs: replace current's program by the one at path. args is freed in any case. On success the new address space is
+ * active and regs describe its first instruction. After the point of no return an error kills the app.
+ */
+struct exec_args {
+    char *data;       /* argc + envc strings, each with its NUL, packed */
+    size_t size;
+    size_t capacity;
+    uint32_t argc, envc;
+};
+
+struct path;
+long exec_program(struct file *file, const char *filename, struct exec_args *args, struct regs *regs);
+void exec_args_free(struct exec_args *args);
+
+#endif

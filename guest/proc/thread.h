@@ -1,0 +1,149 @@
+/*
+ * Threads, what they share, and how they wait.
+ *
+ * All threads run on the one vCPU. Inside the shim a thread runs until it parks: there is no preemption in here, so data needs
+ * a lock only across a call that may park. On the way back to the app, cpu_work makes return_work run: signals, and the
+ * scheduler when the tick has come.
+ */
+#ifndef PROC_THREAD_H
+#define PROC_THREAD_H
+
+#include "arch/regs.h"
+#include "lib/base.h"
+#include "lib/list.h"
+
+struct mm;
+struct fd_table;
+struct fs_context;
+struct process;
+struct sighand;
+
+typedef uint64_t sigset; /* bit n-1: signal n */
+
+enum thread_state {
+    THREAD_RUNNABLE, /* running, or on the run queue */
+    THREAD_PARKED,
+    THREAD_STOPPED,  /* job control */
+    THREAD_DEAD,
+};
+
+struct sigqueue {
+    sigset set;          /* what is pending */
+    struct list entries; /* struct siginfo_entry; standard signals at most once */
+};
+
+struct thread {
+    struct list all_node;    /* every thread */
+    struct list proc_node;   /* process->threads */
+    struct list run_node;    /* run queue */
+    int tid;
+    enum thread_state state;
+    struct process *proc;
+    struct mm *mm;           /* = proc->mm; NULL once dead */
+    struct fd_table *files;
+    struct fs_context *fs;
+
+    uint64_t kstack_base, kstack_top, krsp;
+    struct regs *regs;       /* the app's registers, at kstack_top - sizeof(struct regs) */
+    void *fpu;               /* xsave area */
+    uint64_t fs_base, gs_base;
+
+    /* waiting */
+    bool interruptible;      /* parked such that a signal wakes it */
+    bool woken;
+    bool timed_out;
+    uint64_t deadline_ns;    /* CLOCK_MONOTONIC; NEVER */
+    struct list deadline_node;
+
+    /* signals */
+    sigset blocked;
+    sigset saved_blocked;    /* to restore after sigsuspend, ppoll …; valid if restore_blocked */
+    bool restore_blocked;
+    struct sigqueue pending;
+    uaddr_t altstack_sp;
+    uint64_t altstack_size;
+    uint32_t altstack_flags;
+    long (*restart)(struct thread *self); /* restart_syscall; arguments in restart_arg */
+    uint64_t restart_arg[4];
+
+    uaddr_t clear_child_tid;
+    uaddr_t robust_list;
+    uaddr_t rseq;
+    uint32_t rseq_len, rseq_sig;
+    char comm[16];
+    uint64_t run_start_ns, cpu_ns;
+    uint64_t voluntary_switches, involuntary_switches;
+    int exit_code;
+};
+
+extern struct thread *current;
+
+/* --- scheduling (proc/sched.c) --- */
+
+/*
+ * Park current until thread_wake, the deadline (CLOCK_MONOTONIC ns, or NEVER), or, if interruptible, a signal to
+ * handle. Returns 0 (woken), -ETIMEDOUT or -ERESTARTSYS. Other threads run meanwhile; with none the vCPU idles in WAIT.
+ * Woken may be spurious: check the condition again.
+ */
+int thread_park(uint64_t deadline_ns, bool interruptible);
+void thread_wake(struct thread *thread);
+void thread_yield(void);
+bool signal_pending(const struct thread *thread); /* an unblocked signal waits to be handled */
+
+/*
+ * Called by the scheduler and by whoever spins: look at completions of rings and devices. Set by drivers.
+ * Each returns true if it woke somebody.
+ */
+void sched_add_poller(bool (*poll)(void));
+
+/* --- wait queues (proc/wait.c) --- */
+
+struct wait_queue {
+    struct list entries; /* struct wait_entry */
+};
+
+struct wait_entry {
+    struct list node;
+    struct thread *thread;
+    /* Called when the queue is woken with the poll events that came; NULL: just wake the thread. */
+    void (*wake)(struct wait_entry *entry, uint32_t events);
+    void *data;
+    bool exclusive; /* wake_one stops after it */
+};
+
+static inline void wait_queue_init(struct wait_queue *q)
+{
+    list_init(&q->entries);
+}
+
+void wait_add(struct wait_queue *q, struct wait_entry *e); /* entry of current unless thread is set */
+void wait_remove(struct wait_entry *e);
+void wait_wake_all(struct wait_queue *q, uint32_t events);
+void wait_wake_one(struct wait_queue *q, uint32_t events);
+
+/* Sleep on q until cond holds. result: 0, -ETIMEDOUT, -ERESTARTSYS (only if interruptible). cond is evaluated with current queued. */
+#define wait_until(q, cond, deadline, interruptible_)                                              \
+    ({                                                                                             \
+        struct wait_entry wait_entry_ = { 0 };                                                     \
+        int wait_result_ = 0;                                                                      \
+        wait_add((q), &wait_entry_);                                                               \
+        while (!(cond)) {                                                                          \
+            wait_result_ = thread_park((deadline), (interruptible_));                              \
+            if (wait_result_ < 0)                                                                  \
+                break;                                                                             \
+        }                                                                                          \
+        wait_remove(&wait_entry_);                                                                 \
+        (cond) ? 0 : wait_result_;                                                                 \
+    })
+
+/* A lock for data that must stay put across a call that parks. Not recursive. */
+struct mutex {
+    struct thread *owner;
+    struct wait_queue queue;
+};
+
+void mutex_init(struct mutex *m);
+void mutex_lock(struct mutex *m);
+void mutex_unlock(struct mutex *m);
+
+#endif
