@@ -78,7 +78,10 @@ struct file {
     struct dentry *dentry;  /* with mount: the path it was opened by; references */
     struct mount *mount;
     void *data;             /* the implementation's */
+    struct file *outer;     /* directories beneath an overlay: the overlay's file; not counted */
+    struct mutex pos_lock;  /* of regular files and directories: pos, across one call */
     uint32_t poll_state;
+    int owner_pid, owner_signal; /* F_SETOWN, F_SETSIG */
 };
 
 struct file *file_alloc(const struct file_ops *ops, uint32_t flags); /* NULL: no memory; one reference */
