@@ -1,8 +1,8 @@
 /*
  * The hypercall ABI between the shim and the vmm, and the pages that they share.
  *
- * A hypercall: the shim fills shared_page.call and goes through the gate (int3 with GATE_HYPERCALL
- * in eax), whose ring-0 stub writes the number to PORT_HYPERCALL. The vmm copies the whole call once, checks the
+ * A hypercall: the shim fills shared_page.call and goes through the gate (int3 with GATE_HYPERCALL | number << 8
+ * in eax), whose ring-0 stub writes eax to PORT_HYPERCALL. The vmm copies the whole call once, checks the
  * copy, acts, and writes call.ret: >= 0, or a negative Linux errno. Everything that the shim writes is hostile to the vmm;
  * everything that the vmm writes is trusted by the shim.
  */
@@ -64,8 +64,8 @@ enum exit_kind {
     EXIT_NOMEM = 5,    /* --mem is used up and no call could fail (137) */
 };
 
-/* LOG levels. STRACE lines go to --strace's file, the others to stderr. */
-enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_STRACE = 4, LOG_LEVEL_COUNT };
+/* LOG levels. STRACE text goes to --strace's file, the others to stderr. BACKTRACE is an array of uint64_t addresses. */
+enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_STRACE = 4, LOG_BACKTRACE = 5, LOG_LEVEL_COUNT };
 #define LOG_MAX 4096
 
 #define DISCARD_MAX 512
@@ -173,7 +173,7 @@ enum boot_phase { PHASE_SHIM_ENTRY, PHASE_MEMORY, PHASE_ROOT, PHASE_EXEC, PHASE_
 /* Operations of the ring-0 gate: int3 with rip in the shim and the operation in eax. */
 #define GATE_LOAD_CR3 0  /* rdi: new CR3 */
 #define GATE_INVLPG 1    /* rdi: address */
-#define GATE_HYPERCALL 2 /* edi: number */
+#define GATE_HYPERCALL 2 /* bits 8 and up of eax: number; the vmm sees eax as the port's value */
 #define GATE_DOORBELL 3  /* edi: port, where the I/O bitmap isn't honoured */
 
 #endif

@@ -67,8 +67,8 @@
 #define TSS_SIZE 104
 #define TSS_LIMIT (TSS_SIZE + 8192)        /* the byte at the limit ends the bitmap */
 
-/* SYSCALL masks: AC, DF, TF; IF stays as it is (software KVM refuses to run with IF clear). */
-#define SYSCALL_FLAG_MASK 0x40500
+/* SYSCALL masks: AC, NT, DF, TF; IF stays as it is (software KVM refuses to run with IF clear). */
+#define SYSCALL_FLAG_MASK 0x44500
 #define RING3_RFLAGS 0x202
 
 /*

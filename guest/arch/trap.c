@@ -1,0 +1,238 @@
+/*
+ * What entry.S calls: system calls to the table, exceptions to the memory manager or to a signal, and the work on the
+ * way back to the app.
+ */
+#include "arch/cpu.h"
+#include "arch/entry.h"
+#include "lib/log.h"
+#include "mm/mm.h"
+#include "proc/process.h"
+#include "proc/sched.h"
+#include "proc/signal.h"
+#include "sys/strace.h"
+#include "sys/syscall.h"
+#include "sys/table.h"
+
+#include <asm/siginfo.h>
+#include <asm/signal.h>
+
+enum vector {
+    VECTOR_DE = 0,
+    VECTOR_DB = 1,
+    VECTOR_BP = 3,
+    VECTOR_OF = 4,
+    VECTOR_BR = 5,
+    VECTOR_UD = 6,
+    VECTOR_DF = 8,
+    VECTOR_NP = 11,
+    VECTOR_SS = 12,
+    VECTOR_GP = 13,
+    VECTOR_PF = 14,
+    VECTOR_MF = 16,
+    VECTOR_AC = 17,
+    VECTOR_XM = 19,
+    VECTOR_WINDOW = 32, /* entry.S: a window page lost its file */
+};
+
+struct fixup {
+    uint64_t begin, end, landing;
+};
+
+extern const struct fixup fixup_table[], fixup_table_end[];
+extern const char return_restart_begin[], return_restart_end[];
+extern struct regs *cpu_frame;
+
+/* --- system calls --- */
+
+#define SYSCALL_DECLARE_FULL(name) long sys_##name(struct regs *regs);
+#define SYSCALL_DECLARE_PART(name) long sys_##name(struct regs *regs);
+#define SYSCALL_DECLARE_NONE(name)
+#define X(number, name, state) SYSCALL_DECLARE_##state(name)
+SYSCALL_LIST(X)
+#undef X
+
+#define SYSCALL_ENTRY_FULL(name) sys_##name
+#define SYSCALL_ENTRY_PART(name) sys_##name
+#define SYSCALL_ENTRY_NONE(name) NULL
+static const syscall_fn syscall_table[SYSCALL_NR_MAX] = {
+#define X(number, name, state) [number] = SYSCALL_ENTRY_##state(name),
+    SYSCALL_LIST(X)
+#undef X
+};
+
+void syscall_entry(struct regs *regs)
+{
+    uint64_t nr = regs->orig_rax;
+    syscall_fn fn = nr < SYSCALL_NR_MAX ? syscall_table[nr] : NULL;
+    long ret;
+
+    report.syscalls++;
+    if (nr < SYSCALL_NR_MAX)
+        report.syscall_count[nr]++;
+    if (unlikely(strace_enabled))
+        strace_enter(regs);
+    if (likely(fn)) {
+        ret = fn(regs);
+    } else {
+        if (nr < SYSCALL_NR_MAX)
+            report.enosys_count[nr]++;
+        ret = -ENOSYS;
+    }
+    if (unlikely(strace_enabled))
+        strace_exit(regs, nr, ret);
+    regs->rax = (uint64_t)ret;
+    if (unlikely(ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK))
+        cpu_work |= WORK_SIGNAL; /* signal_deliver decides whether it restarts */
+}
+
+/* --- exceptions --- */
+
+static bool fix_up(struct regs *regs)
+{
+    for (const struct fixup *f = fixup_table; f < fixup_table_end; f++) {
+        if (regs->rip >= f->begin && regs->rip < f->end) {
+            regs->rip = f->landing;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool may_fault(const struct regs *regs)
+{
+    struct regs copy = { .rip = regs->rip };
+
+    return fix_up(&copy);
+}
+
+/* x87 and SSE exceptions: which of the unmasked flags it was (SDM vol. 1, 8.5 and 11.5). */
+static int fpe_code(uint64_t vector)
+{
+    static uint8_t area[4096] __attribute__((aligned(64)));
+    uint32_t flags;
+
+    fpu_save(area);
+    if (vector == VECTOR_MF) {
+        uint32_t control = (uint32_t)(area[0] | area[1] << 8), status = (uint32_t)(area[2] | area[3] << 8);
+
+        flags = status & ~control;
+    } else {
+        uint32_t mxcsr = (uint32_t)(area[24] | area[25] << 8);
+
+        flags = mxcsr & ~(mxcsr >> 7);
+    }
+    if (flags & 1)
+        return FPE_FLTINV;
+    if (flags & 4)
+        return FPE_FLTDIV;
+    if (flags & 8)
+        return FPE_FLTOVF;
+    if (flags & (2 | 16))
+        return FPE_FLTUND;
+    return flags & 32 ? FPE_FLTRES : FPE_FLTUNK;
+}
+
+static void page_fault(struct regs *regs, uint64_t addr, bool in_shim)
+{
+    struct fault f;
+
+    report.faults++;
+    if (in_shim && !may_fault(regs))
+        panic_regs(regs, "page fault at %lx", addr);
+    if (addr < APP_END && mm_fault(current->mm, addr, (uint32_t)regs->error, &f))
+        return;
+    if (addr >= APP_END)
+        f = (struct fault){ SIGSEGV, SEGV_MAPERR, addr };
+    if (in_shim)
+        fix_up(regs);
+    else
+        signal_force_fault(f.signo, f.si_code, f.addr, VECTOR_PF, regs->error);
+}
+
+/* What an exception other than a page fault means for the app (Linux: arch/x86/kernel/traps.c's table in signal(7) terms). */
+static void app_exception(struct regs *regs, uint64_t vector)
+{
+    switch (vector) {
+    case VECTOR_DE:
+        signal_force_fault(SIGFPE, FPE_INTDIV, regs->rip, (int)vector, regs->error);
+        break;
+    case VECTOR_DB:
+        regs->rflags &= ~(uint64_t)RFLAGS_RF;
+        signal_force_fault(SIGTRAP, TRAP_TRACE, regs->rip, (int)vector, regs->error);
+        break;
+    case VECTOR_BP:
+        signal_force_fault(SIGTRAP, SI_KERNEL, 0, (int)vector, regs->error);
+        break;
+    case VECTOR_UD:
+        signal_force_fault(SIGILL, ILL_ILLOPN, regs->rip, (int)vector, regs->error);
+        break;
+    case VECTOR_MF:
+    case VECTOR_XM:
+        signal_force_fault(SIGFPE, fpe_code(vector), regs->rip, (int)vector, regs->error);
+        break;
+    case VECTOR_AC:
+        signal_force_fault(SIGBUS, BUS_ADRALN, 0, (int)vector, regs->error);
+        break;
+    case VECTOR_NP:
+    case VECTOR_SS:
+        signal_force_fault(SIGBUS, SI_KERNEL, 0, (int)vector, regs->error);
+        break;
+    default:
+        signal_force_fault(SIGSEGV, SI_KERNEL, 0, (int)vector, regs->error);
+    }
+}
+
+/* The app was to go on at an address that the CPU doesn't take: its fault, seen in the return path. */
+static _Noreturn void bad_return(uint64_t vector, uint64_t error)
+{
+    struct regs *regs = cpu_frame;
+
+    signal_force_fault(SIGSEGV, SI_KERNEL, 0, (int)vector, error);
+    regs->orig_rax = NO_SYSCALL;
+    return_to_user(regs);
+}
+
+void exception_entry(struct regs *regs, uint64_t cr2)
+{
+    uint64_t vector = regs->orig_rax;
+    bool in_shim = regs->rip >= DIRECT_BASE;
+
+    regs->orig_rax = NO_SYSCALL;
+    if (in_shim && regs->rip >= (uint64_t)return_restart_begin && regs->rip < (uint64_t)return_restart_end)
+        bad_return(vector, regs->error);
+    switch (vector) {
+    case VECTOR_PF:
+        page_fault(regs, cr2, in_shim);
+        return;
+    case VECTOR_WINDOW:
+        mm_window_lost(shared_page()->fault_gpa, shared_page()->fault_len);
+        return;
+    case VECTOR_DF:
+        panic_regs(regs, "double fault");
+    case VECTOR_DB:
+    case VECTOR_AC:
+        if (in_shim) { /* flags that the app left set: nothing of the shim's business */
+            regs->rflags &= ~(uint64_t)(RFLAGS_TF | RFLAGS_AC);
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    if (!in_shim)
+        app_exception(regs, vector);
+    else if (!fix_up(regs))
+        panic_regs(regs, "exception %lu", vector);
+}
+
+/* --- the way back --- */
+
+void return_work(struct regs *regs)
+{
+    uint32_t bits = __atomic_exchange_n(&shared_page()->pending, 0, __ATOMIC_ACQ_REL);
+
+    if (bits)
+        sched_handle_pending(bits);
+    if (cpu_work)
+        sched_return_work(regs);
+}
