@@ -16,9 +16,9 @@ import difflib
 import errno
 import fcntl
 import fnmatch
-import json
 import multiprocessing
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -212,7 +212,7 @@ class Case:
     VALUES = {'timeout', 'opts', 'status', 'only'}
 
     def __init__(self, line, where, settings):
-        fields = [field.strip() for field in line.split(' | ')]
+        fields = [field.strip() for field in re.split(r'\s\|(?=\s|$)', line)]
         fields += [''] * (4 - len(fields))
         self.name, command, self.stdin, flags = fields[:4]
         self.flags, self.values = set(), {}
@@ -266,8 +266,10 @@ class Case:
                 raise Failure(f'the native run ended with {want.status}, not {self.values["status"]}: '
                               + shorten(want.out + want.err))
         if settings.native_only:
-            return
-        got = run(command, stdin=stdin, timeout=self.timeout)
+            if 'expected' in self.flags:
+                return
+            command = self.argv
+        got = run(command, stdin=stdin, timeout=self.timeout, native=settings.native_only)
         log_result(log, 'vm', got)
         self.compare(want, got)
 
@@ -399,15 +401,18 @@ def parse_arguments():
     parser.add_argument('--log-dir', default=os.path.join(TOP, 'build/e2e'))
     parser.add_argument('--hw', action='store_true', help="run the share of make check-hw only")
     parser.add_argument('--soak', action='store_true', help='run the long cases only')
-    parser.add_argument('--native-only', action='store_true', help='run the native side only, to check the tests')
+    parser.add_argument('--native-only', action='store_true', help='check the tests: compare two native runs')
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--slow', type=float, default=1, help='multiply every timeout by this')
+    parser.add_argument('--have-kvm', action='store_true', help='only tell by the exit status if KVM is usable')
     parser.add_argument('-v', '--verbose', action='store_true', help='show the time of each case')
     return parser.parse_args()
 
 
 def main():
     settings = parse_arguments()
+    if settings.have_kvm:
+        sys.exit(1 if kvm_problem() else 0)
     settings.vmm, settings.guest_dir, settings.data_dir, settings.log_dir = (
         os.path.realpath(path) for path in (settings.vmm, settings.guest_dir, settings.data_dir, settings.log_dir))
     settings.skip_reason = None

@@ -1,0 +1,10 @@
+create table t(id integer primary key, w text, n real);
+with recursive c(x) as (select 1 union all select x+1 from c where x<2000) insert into t select x, printf('w%d', x % 17), x*0.5 from c;
+create index i on t(w);
+select w, count(*), sum(n) from t group by w order by w;
+begin; delete from t where id % 3 = 0; rollback;
+select count(*) from t;
+update t set n = n + 1 where w = 'w3';
+select max(n), min(n), avg(n) from t;
+vacuum;
+pragma integrity_check;

@@ -1,0 +1,4 @@
+.text
+.globl f
+f:	mov $1, %eax
+	ret

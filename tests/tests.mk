@@ -1,0 +1,80 @@
+# Tests from outside: programs in the VM, the command line, hardware KVM; and the measurements.
+# Included by the top Makefile, whose O is the build directory.
+
+O ?= build
+VMM ?= $(O)/vmm
+TEST_PYTHON ?= /usr/bin/python3
+GUEST_TESTS := build/guest-tests
+E2E_LOGS := $(O)/e2e
+TESTS_Q := $(if $(filter 1,$(V)),,@)
+
+GUEST_CC ?= gcc
+GUEST_CFLAGS := -std=gnu17 -O1 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -Itests/guest
+
+guest_sources := $(wildcard tests/guest/*.c)
+guest_programs := $(patsubst tests/guest/%.c,$(GUEST_TESTS)/%,$(guest_sources))
+# The same sources linked in the other ways.
+guest_programs += $(addprefix $(GUEST_TESTS)/,hello-nopie hello-static hello-static-pie hello-musl)
+guest_programs += $(addprefix $(GUEST_TESTS)/,startup-nopie startup-static startup-static-pie)
+guest_programs += $(addprefix $(GUEST_TESTS)/,faults-static threads-static signals-static)
+guest_programs += $(GUEST_TESTS)/gohello
+
+RUN_E2E = VMM=$(VMM) $(TEST_PYTHON) tests/e2e/run.py --guest-dir $(GUEST_TESTS) --log-dir $(E2E_LOGS)
+
+# With REQUIRE_KVM and no usable /dev/kvm, the tests run inside the test machine of tests/hw.
+ifneq ($(REQUIRE_KVM),)
+  have_kvm := $(shell $(TEST_PYTHON) tests/e2e/run.py --have-kvm && echo yes)
+endif
+in_hw := $(if $(REQUIRE_KVM),$(if $(have_kvm),,yes))
+
+.PHONY: guest-programs check-e2e check-guest check-hw soak bench check-tests
+
+guest-programs: $(guest_programs)
+
+ifeq ($(in_hw),yes)
+check-guest: $(VMM) guest-programs
+	$(TESTS_Q)HW_TIMEOUT=3600 tests/hw/check-hw.sh $(VMM) $(GUEST_TESTS) guest
+check-e2e: $(VMM) guest-programs
+	$(TESTS_Q)HW_TIMEOUT=3600 tests/hw/check-hw.sh $(VMM) $(GUEST_TESTS) e2e
+else
+check-guest: $(VMM) guest-programs ## C programs, each one promise, natively and in the VM
+	$(TESTS_Q)$(RUN_E2E) --list tests/guest/cases.list --no-checks
+check-e2e: $(VMM) guest-programs ## real programs and the command line, natively and in the VM
+	$(TESTS_Q)$(RUN_E2E)
+endif
+
+check-hw: $(VMM) guest-programs ## a share of the tests on hardware KVM (QEMU-TCG with SVM)
+	$(TESTS_Q)tests/hw/check-hw.sh $(VMM) $(GUEST_TESTS)
+
+soak: $(VMM) guest-programs ## the long tests: a million kicks, gigabytes through stdio
+	$(TESTS_Q)$(RUN_E2E) --list tests/e2e/cases.list --list tests/guest/cases.list --soak
+
+check-tests: guest-programs ## the tests themselves: compare two native runs
+	$(TESTS_Q)$(RUN_E2E) --list tests/e2e/cases.list --list tests/guest/cases.list --no-checks --native-only
+
+bench: $(VMM) guest-programs ## measurements beside native, runsc and crun
+	$(TESTS_Q)$(TEST_PYTHON) bench/bench.py --vmm $(VMM) --guest-dir $(GUEST_TESTS) --out $(O)/bench
+
+$(GUEST_TESTS):
+	$(TESTS_Q)mkdir -p $@
+
+define guest_link
+	@echo "  GUEST   $(notdir $@)"
+	$(TESTS_Q)$(1) $(GUEST_CFLAGS) -MMD -MP -MF $@.d $(2) -o $@ $< $(3)
+endef
+
+$(GUEST_TESTS)/%-nopie: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS)
+	$(call guest_link,$(GUEST_CC),-fno-pie -no-pie)
+$(GUEST_TESTS)/%-static-pie: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS)
+	$(call guest_link,$(GUEST_CC),-fpie -static-pie)
+$(GUEST_TESTS)/%-static: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS)
+	$(call guest_link,$(GUEST_CC),-static)
+$(GUEST_TESTS)/%-musl: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS)
+	$(call guest_link,musl-gcc,-static)
+$(GUEST_TESTS)/%: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS)
+	$(call guest_link,$(GUEST_CC),-fpie -pie)
+$(GUEST_TESTS)/gohello: tests/guest/gohello.go | $(GUEST_TESTS)
+	@echo "  GO      $(notdir $@)"
+	$(TESTS_Q)GO111MODULE=off CGO_ENABLED=0 GOFLAGS= GOCACHE=$(abspath $(O))/go-cache go build -o $@ $<
+
+-include $(wildcard $(GUEST_TESTS)/*.d)
