@@ -13,6 +13,7 @@
 
 #include <asm/statfs.h>
 #include <linux/fcntl.h>
+#include <linux/fs.h>
 #include <linux/stat.h>
 
 #include "arch/bootinfo.h"
@@ -25,6 +26,7 @@ struct inode;
 struct dentry;
 struct superblock;
 struct mount;
+struct path;
 struct file_lock;
 
 #define VFS_NAME_MAX 255
@@ -130,6 +132,8 @@ struct inode_ops {
     void (*evict)(struct inode *inode);
 };
 
+#define INODE_NO_SEALS 0xffffffffu /* not a memfd */
+
 struct inode {
     uint32_t refs;
     uint32_t mode;      /* type and permissions */
@@ -147,12 +151,13 @@ struct inode {
     void *data;         /* the file system's */
     void *pipe;         /* FIFOs: pipe.c's; sockets: the listener's */
     struct mutex lock;  /* directories: names. Files: size against writes, as the file system likes */
-    struct list hash_node; /* inode_find */
+    struct inode *hash_next, **hash_link; /* inode_find; hash_link is NULL while unhashed */
     uint64_t hash_key;
     struct list locks;  /* struct file_lock: POSIX, OFD, flock */
     uint32_t write_denied; /* running programs: open for writing is ETXTBSY */
     uint32_t writers;   /* files open for writing */
-    uint32_t seals;     /* F_SEAL_*; 0xffffffff: not a sealable file */
+    bool linkable;      /* O_TMPFILE without O_EXCL: may get a name though nlink is 0 */
+    uint32_t seals;     /* F_SEAL_*, or INODE_NO_SEALS */
     struct inode *overlay; /* an overlay inode that this one is the lower of; not counted */
 };
 
@@ -190,7 +195,7 @@ struct dentry {
     struct dentry *parent;  /* a reference; itself for a root */
     struct inode *inode;    /* a reference; NULL: negative. Never changes while positive */
     struct superblock *sb;
-    struct list hash_node;  /* empty: unhashed, i.e. deleted or never found by name */
+    struct dentry *hash_next, **hash_link; /* hash_link NULL: unhashed, i.e. removed or never found by name */
     struct list lru_node;   /* in the list while refs == 0 */
     struct list children, sibling;
     uint32_t mounts;        /* mounted on: can't be removed */
@@ -234,6 +239,7 @@ uint64_t inode_new_number(void);     /* for file systems without numbers of thei
 /* Inodes by (superblock, key). inode_find gives a reference or NULL. */
 void inode_hash(struct inode *inode, uint64_t key);
 struct inode *inode_find(struct superblock *sb, uint64_t key);
+void inode_unhash(struct inode *inode);
 
 struct timestamp timestamp_now(void);
 void inode_touch(struct inode *inode, uint32_t attr); /* set times of ATTR_ATIME | MTIME | CTIME to now */
@@ -317,8 +323,23 @@ struct file *vfs_open(int dirfd, const char *path, uint32_t flags, uint32_t mode
 /* A file on an inode (dentry and mount may be NULL), without permission checks. */
 struct file *vfs_open_inode(struct inode *inode, struct dentry *dentry, struct mount *mount, uint32_t flags);
 
+/* In struct file's flags, beside O_*: opened by exec (nobody may write meanwhile); not counted among the writers. */
+#define FILE_EXEC 0x20u
+#define FILE_UNCOUNTED 0x10u
+#define FILE_FLAGS_INTERNAL (FILE_EXEC | FILE_UNCOUNTED)
+void file_uncount_writer(const struct file *f); /* for file_put only */
+void vfs_written(struct file *f);               /* after a successful write: drops set-id bits */
+
 /* The inode as fstat sees it: for overlay files f->inode is what serves the data (upper or lower), this one the overlay's. */
 struct inode *file_vfs_inode(const struct file *f);
+
+/* The calls that change names; paths are the shim's. names.c */
+int vfs_mkdir(int dirfd, const char *path, uint32_t mode); /* umask applies */
+int vfs_rmdir(int dirfd, const char *path);
+int vfs_unlink(int dirfd, const char *path);
+int vfs_symlink(const char *target, int dirfd, const char *path);
+int vfs_link(int old_dirfd, const char *old_path, int new_dirfd, const char *new_path, int at_flags);
+int vfs_rename(int old_dirfd, const char *old_path, int new_dirfd, const char *new_path, uint32_t flags);
 
 /* Make a file for the name at path (mode with its type, e.g. S_IFSOCK for bind(2)). *ret: its path; may be NULL. */
 int vfs_mknod(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct path *ret);

@@ -45,6 +45,23 @@ void frame_get(gpa_t gpa);
 void frame_put(gpa_t gpa);
 uint32_t frame_refs(gpa_t gpa);
 
+/*
+ * For memory from pages_alloc: how many pages the run at ptr has.
+ */
+size_t pages_count(const void *ptr);
+
+/* Give free frames back to the host now, down to none if all. */
+void frame_trim(bool all);
+
+/*
+ * Where window memory [gpa, gpa + len) can be read by the shim (and written, in the writable window). Puts it into the direct
+ * map on its first use; NULL if there is no memory for the tables.
+ */
+void *window_ptr(gpa_t gpa, uint64_t len);
+
+/* Put [gpa, gpa + len) (2 MiB aligned) into the direct map with 2 MiB pages. -ENOMEM (mm/direct.c). */
+long direct_map(gpa_t gpa, uint64_t len, bool writable);
+
 uint64_t frame_total(void);  /* limit, in frames */
 uint64_t frame_free_count(void); /* what can still be had, in frames */
 
