@@ -50,6 +50,9 @@ SHIM_OBJ := $(SHIM_SRC:%.c=$(OBJ)/%.o) $(SHIM_ASM:%.S=$(OBJ)/%.S.o)
 .PHONY: all
 all: $(O)/vmm
 
+BUILD_DIR := $(O)
+SECCOMP_SANITIZED := $(filter asan,$(BUILD))
+
 -include guest/vdso/vdso.mk
 -include common/build/seccomp.mk
 -include tests/tests.mk
@@ -76,6 +79,15 @@ $(O)/shim.sym: $(O)/shim.elf
 $(OBJ)/vmm/shim_blob.o: vmm/shim_blob.S $(O)/shim.bin $(O)/shim.sym
 	@mkdir -p $(@D)
 	$(call say,AS)$(CC) -c -Wa,-I$(O) -o $@ $<
+
+# Names of system calls for --report, by number.
+$(O)/gen/syscall_names.h:
+	@mkdir -p $(@D)
+	$(call say,GEN){ echo 'static const char *const syscall_names[] = {'; \
+	echo '#include <asm/unistd_64.h>' | $(CC) -E -dM - | \
+	awk '$$2 ~ /^__NR_/ { print "    [" $$3 "] = \"" substr($$2, 6) "\"," }' | sort; echo '};'; } > $@
+
+$(OBJ)/vmm/report.o: | $(O)/gen/syscall_names.h
 
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)

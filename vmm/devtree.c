@@ -1,0 +1,168 @@
+/* Built with libfdt's sequential-write interface; errors are collected and looked at once. */
+#include "vmm/devtree.h"
+
+#include <errno.h>
+#include <libfdt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sched.h>
+#include <sys/random.h>
+
+#include "common/checked.h"
+#include "common/log.h"
+#include "vmm/shim_image.h"
+
+#define PAGE 4096ull
+#define STRINGS_MAX (6ull << 20) /* Linux: a quarter of the stack limit, 6 MiB at most */
+#define STRING_MAX (128ull << 10)
+
+struct strings {
+    uint64_t gpa, size, end; /* end: first page behind them */
+};
+
+static const char *const mount_compatible[] = {
+    [VIEW_GOFER] = "vmm,gofer",
+    [VIEW_TMPFS] = "vmm,tmpfs",
+    [VIEW_SYMLINK] = "vmm,symlink",
+    [VIEW_FILE] = "vmm,file",
+};
+
+/* libfdt's macro of this name narrows strlen without a cast. */
+static int put_text(void *fdt, const char *name, const char *text)
+{
+    return fdt_property(fdt, name, text, (int)strlen(text) + 1);
+}
+
+static int put_string(struct vm *vm, struct strings *s, const char *text)
+{
+    uint64_t len = strlen(text) + 1;
+    char *p;
+
+    if (len > STRING_MAX || s->size + len > STRINGS_MAX)
+        return -E2BIG;
+    p = vm_ram_ptr(vm, s->gpa + s->size, len);
+    if (!p)
+        return -E2BIG;
+    memcpy(p, text, len);
+    s->size += len;
+    return 0;
+}
+
+static int put_strings(struct vm *vm, const struct options *opt, struct strings *s)
+{
+    int err = 0;
+
+    s->gpa = (SHIM_GPA + shim_header()->memory_size + PAGE - 1) & ~(PAGE - 1);
+    s->size = 0;
+    for (int i = 0; !err && i < opt->argc; i++)
+        err = put_string(vm, s, opt->argv[i]);
+    for (size_t i = 0; !err && i < opt->env_count; i++)
+        err = put_string(vm, s, opt->env[i]);
+    s->end = (s->gpa + s->size + PAGE - 1) & ~(PAGE - 1);
+    return err;
+}
+
+static int put_reg(void *fdt, uint64_t base, uint64_t size)
+{
+    fdt64_t reg[2] = { cpu_to_fdt64(base), cpu_to_fdt64(size) };
+
+    return fdt_property(fdt, "reg", reg, sizeof(reg));
+}
+
+static int put_range(void *fdt, const char *name, const char *compatible, uint64_t base, uint64_t size)
+{
+    return fdt_begin_node(fdt, name) | put_text(fdt, "compatible", compatible) | put_reg(fdt, base, size) |
+           fdt_end_node(fdt);
+}
+
+static int put_chosen(void *fdt, const struct options *opt, const struct view *view, const struct strings *s,
+                      unsigned stdio_open)
+{
+    uint8_t seed[32];
+    int err = fdt_begin_node(fdt, "chosen");
+
+    if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        return -FDT_ERR_INTERNAL;
+    err |= fdt_property(fdt, "rng-seed", seed, sizeof(seed));
+    err |= fdt_property_u32(fdt, "log-level", opt->quiet ? LOG_ERROR : LOG_WARN + (uint32_t)opt->verbose);
+    if (opt->strace)
+        err |= fdt_property(fdt, "strace", NULL, 0);
+    err |= fdt_property_u32(fdt, "uid", opt->uid);
+    err |= fdt_property_u32(fdt, "gid", opt->gid);
+    err |= fdt_property_u64(fdt, "mem-limit", opt->mem_size);
+    err |= fdt_property_u64(fdt, "pids-max", opt->pids_max);
+    err |= fdt_property_u64(fdt, "file-size-max", opt->file_size_max);
+    err |= fdt_property_u32(fdt, "stdio-open", stdio_open);
+    err |= put_text(fdt, "hostname", opt->hostname);
+    err |= put_text(fdt, "cwd", opt->cwd);
+    err |= put_text(fdt, "program", view->program);
+    err |= fdt_property_u32(fdt, "argc", (uint32_t)opt->argc);
+    err |= fdt_property_u32(fdt, "envc", (uint32_t)opt->env_count);
+    err |= fdt_property_u64(fdt, "strings", s->gpa);
+    err |= fdt_property_u64(fdt, "strings-size", s->size);
+    err |= fdt_property_u64(fdt, "first-free", s->end);
+    return err | fdt_end_node(fdt);
+}
+
+static int put_mount(void *fdt, const struct view_mount *m, size_t number)
+{
+    char name[24];
+    int err;
+
+    snprintf(name, sizeof(name), "mount@%zu", number);
+    err = fdt_begin_node(fdt, name);
+    err |= put_text(fdt, "compatible", mount_compatible[m->kind]);
+    err |= put_text(fdt, "dst", m->dst);
+    if (m->kind == VIEW_GOFER) {
+        err |= fdt_property_u32(fdt, "export", m->export);
+        err |= fdt_property_u32(fdt, "cache", (uint32_t)m->cache);
+        if (m->readonly)
+            err |= fdt_property(fdt, "read-only", NULL, 0);
+        if (m->overlay)
+            err |= fdt_property(fdt, "overlay", NULL, 0);
+    }
+    if (m->kind == VIEW_SYMLINK)
+        err |= put_text(fdt, "text", m->text);
+    if (m->kind == VIEW_FILE)
+        err |= fdt_property(fdt, "text", m->text, (int)strlen(m->text));
+    return err | fdt_end_node(fdt);
+}
+
+static int put_tree(void *fdt, const struct vm *vm, const struct options *opt, const struct view *view,
+                    const struct strings *s, uint64_t tsc_khz, unsigned stdio_open)
+{
+    int err = fdt_create(fdt, GPA_FDT_SIZE) | fdt_finish_reservemap(fdt);
+
+    err |= fdt_begin_node(fdt, "");
+    err |= fdt_property_u32(fdt, "#address-cells", 2);
+    err |= fdt_property_u32(fdt, "#size-cells", 2);
+    err |= put_text(fdt, "compatible", "vmm,sandbox");
+    err |= fdt_begin_node(fdt, "memory@0") | put_text(fdt, "device_type", "memory") |
+           put_reg(fdt, 0, vm->ram_end) | fdt_end_node(fdt);
+    err |= put_range(fdt, "arena", "vmm,arena", GPA_ARENA_BASE, vm->arena_size);
+    err |= put_range(fdt, "window-ro", "vmm,window", vm->window_ro.gpa, vm->window_ro.end - vm->window_ro.gpa);
+    err |= put_range(fdt, "window-rw", "vmm,window", vm->window_rw.gpa, vm->window_rw.end - vm->window_rw.gpa);
+    err |= fdt_begin_node(fdt, "cpus") | fdt_property_u64(fdt, "tsc-khz", tsc_khz) | fdt_end_node(fdt);
+    err |= put_chosen(fdt, opt, view, s, stdio_open);
+    err |= fdt_begin_node(fdt, "mounts");
+    for (size_t i = 0; i < view->mount_count; i++)
+        err |= put_mount(fdt, &view->mounts[i], i);
+    err |= fdt_end_node(fdt) | fdt_end_node(fdt);
+    return err | fdt_finish(fdt);
+}
+
+int devtree_write(struct vm *vm, const struct options *opt, const struct view *view, uint64_t tsc_khz,
+                  unsigned stdio_open)
+{
+    struct strings s;
+
+    if (put_strings(vm, opt, &s) < 0) {
+        log_errno(opt->program, E2BIG);
+        return STATUS_NOT_EXECUTABLE;
+    }
+    if (put_tree(vm->ram + GPA_FDT, vm, opt, view, &s, tsc_khz, stdio_open)) {
+        log_error("device tree", "too many mounts");
+        return STATUS_VMM_ERROR;
+    }
+    return 0;
+}

@@ -1,0 +1,29 @@
+/* Starting the gofer, and the jail of the vmm itself. */
+#ifndef VMM_LAUNCH_H
+#define VMM_LAUNCH_H
+
+#include "vmm/vcpu.h"
+#include "vmm/view.h"
+
+/* Channels to the gofer, made before it is started. */
+struct launch {
+    int arena_fd;
+    int doorbell_fd;
+    int control_fd;
+    int proc_fd;       /* our root once we are jailed */
+    unsigned gofer_layers;
+};
+
+/* Start the gofer's process; it sets itself up while we go on. stdio_open: bit n for descriptor n. 0, or -1 after one line. */
+int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, unsigned stdio_open);
+
+/* Wait until the gofer has said that it is ready and jailed. 0, or -1 after one line. */
+int launch_wait_ready(struct launch *l);
+
+/* Give up what the vmm doesn't need any more: namespaces, root, capabilities, limits. Single-threaded. 0, or -1 after one line. */
+int launch_jail_self(struct launch *l);
+
+/* The system call filter, for the calling thread. 0, or -1 after one line. */
+int launch_filter_thread(void);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * vmm: run a Linux program in its own virtual machine.
+ *
+ * The order is that of DESIGN: the gofer is started first and sets itself up while we make the VM; then we jail ourselves,
+ * start the event thread and become the vCPU.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/jail.h"
+#include "common/log.h"
+#include "vmm/clock.h"
+#include "vmm/cpu_state.h"
+#include "vmm/devtree.h"
+#include "vmm/events.h"
+#include "vmm/launch.h"
+#include "vmm/options.h"
+#include "vmm/report.h"
+#include "vmm/vcpu.h"
+#include "hypercalls/arena.h"
+#include "vmm/version.h"
+#include "vmm/view.h"
+
+static struct sandbox sandbox;
+static struct view view;
+
+static void mark(struct sandbox *sb, unsigned phase)
+{
+    sb->phase_ns[phase] = clock_host_mono_ns();
+}
+
+/* Which of 0 to 2 are open; the closed ones are filled, so that none of our own descriptors lands there. */
+static unsigned take_stdio(void)
+{
+    unsigned open_bits = 0;
+
+    for (int i = 0; i < 3; i++) {
+        if (fcntl(i, F_GETFD) >= 0)
+            open_bits |= 1u << i;
+        else if (open("/dev/null", O_RDWR) != i)
+            return open_bits;
+    }
+    return open_bits;
+}
+
+static int open_output(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        log_errno(path, errno);
+    return fd;
+}
+
+static int register_doorbell(struct sandbox *sb, int doorbell_fd)
+{
+    struct kvm_ioeventfd io = { .addr = PORT_DOORBELL, .len = 4, .fd = doorbell_fd, .flags = KVM_IOEVENTFD_FLAG_PIO };
+
+    if (ioctl(sb->vm.vm_fd, KVM_IOEVENTFD, &io) < 0) {
+        log_errno("doorbell", errno);
+        return -1;
+    }
+    return 0;
+}
+
+static int make_machine(struct sandbox *sb, const struct launch *l)
+{
+    if (vm_create(&sb->vm) < 0 || vm_memory_init(&sb->vm, sb->opt->mem_size, l->arena_fd, ARENA_SIZE) < 0 ||
+        cpu_state_load_image(&sb->vm) < 0 || cpu_state_init_vcpu(&sb->vm) < 0)
+        return -1;
+    return register_doorbell(sb, l->doorbell_fd);
+}
+
+static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)
+{
+    uint64_t tsc_khz;
+    int status;
+
+    if (launch_gofer(sb, l, &view, stdio_open) < 0)
+        return STATUS_VMM_ERROR;
+    mark(sb, 1);
+    if (make_machine(sb, l) < 0)
+        return STATUS_VMM_ERROR;
+    tsc_khz = clock_tsc_khz(sb->vm.vcpu_fd);
+    if (!tsc_khz) {
+        log_error("/dev/kvm", "doesn't know the TSC's frequency");
+        return STATUS_VMM_ERROR;
+    }
+    status = devtree_write(&sb->vm, sb->opt, &view, tsc_khz, stdio_open);
+    if (status)
+        return status;
+    sb->deadline_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (sb->deadline_fd < 0) {
+        log_errno("timer", errno);
+        return STATUS_VMM_ERROR;
+    }
+    mark(sb, 2);
+    if (launch_jail_self(l) < 0 || launch_wait_ready(l) < 0)
+        return STATUS_VMM_ERROR;
+    mark(sb, 3);
+    clock_init(sb->vm.clock, tsc_khz);
+    return 0;
+}
+
+static void say_time_limit(const struct sandbox *sb)
+{
+    uint32_t why = __atomic_load_n(&sb->timed_out, __ATOMIC_RELAXED);
+
+    if (why && !sb->opt->quiet)
+        log_error("app", "killed: %s is over", why == 1 ? "--timeout" : "--cpu-time");
+}
+
+static int run(struct sandbox *sb)
+{
+    int status, err;
+
+    sb->vcpu_thread = pthread_self();
+    sb->vcpu_tid = (int)syscall(SYS_gettid);
+    vcpu_init_signal(sb);
+    err = events_start(sb);
+    if (err < 0) {
+        log_errno("event thread", err);
+        return STATUS_VMM_ERROR;
+    }
+    if (launch_filter_thread() < 0)
+        return STATUS_VMM_ERROR;
+    mark(sb, 4);
+    status = vcpu_run(sb);
+    say_time_limit(sb);
+    if (events_gofer_died() || (sb->ended && sb->exit_kind == EXIT_GOFER)) {
+        log_error("gofer", "ended in mid-run");
+        status = STATUS_VMM_ERROR;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct options opt;
+    struct launch l = { -1, -1, -1, -1, 0 };
+    struct sandbox *sb = &sandbox;
+    unsigned stdio_open = take_stdio();
+    FILE *report = NULL;
+    int status;
+
+    sb->start_ns = clock_host_mono_ns();
+    syscall(SYS_close_range, 3, ~0u, 0);
+    status = options_parse(&opt, argc, argv);
+    if (opt.show_version)
+        return version_print(opt.verbose);
+    if (status)
+        return status > 0 ? 0 : STATUS_VMM_ERROR;
+    sb->opt = &opt;
+    sb->strace_fd = STDERR_FILENO;
+    if (opt.strace_file && (sb->strace_fd = open_output(opt.strace_file)) < 0)
+        return STATUS_VMM_ERROR;
+    if (opt.report_file && !(report = fopen(opt.report_file, "we"))) {
+        log_errno(opt.report_file, errno);
+        return STATUS_VMM_ERROR;
+    }
+    events_block_signals();
+    status = view_build(&view, &opt);
+    mark(sb, 0);
+    if (!status)
+        status = start(sb, &l, stdio_open);
+    if (!status)
+        status = run(sb);
+    if (report) {
+        report_write(report, sb, status);
+        fflush(report);
+    }
+    _exit(status);
+}

@@ -1,0 +1,424 @@
+/* Options of `vmm`, by getopt_long. Every complaint is one line. */
+#include "vmm/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/checked.h"
+#include "common/log.h"
+#include "hypercalls/layout.h"
+
+/*
+ * The default of --mem: enough for compilers, node and databases, and far from hurting a host of today when a program
+ * runs wild. Memory costs nothing until it is used.
+ */
+#define MEM_DEFAULT (2ull << 30)
+#define MEM_MIN (16ull << 20)
+#define ENV_MAX 4096
+
+extern char **environ;
+
+enum option_id {
+    OPT_APP = 256,
+    OPT_ROOT,
+    OPT_BIND,
+    OPT_TMPFS,
+    OPT_ENV,
+    OPT_ENV_ALL,
+    OPT_CWD,
+    OPT_UID,
+    OPT_GID,
+    OPT_HOSTNAME,
+    OPT_MEM,
+    OPT_TIMEOUT,
+    OPT_CPU_TIME,
+    OPT_PIDS,
+    OPT_FSIZE,
+    OPT_STRACE,
+    OPT_REPORT,
+    OPT_QUIET,
+    OPT_VERBOSE,
+    OPT_VERSION,
+    OPT_HELP,
+    OPT_DEBUG_KICK,
+};
+
+static const struct option long_options[] = {
+    { "app", required_argument, NULL, OPT_APP },
+    { "root", required_argument, NULL, OPT_ROOT },
+    { "bind", required_argument, NULL, OPT_BIND },
+    { "tmpfs", required_argument, NULL, OPT_TMPFS },
+    { "env", required_argument, NULL, OPT_ENV },
+    { "env-all", no_argument, NULL, OPT_ENV_ALL },
+    { "cwd", required_argument, NULL, OPT_CWD },
+    { "uid", required_argument, NULL, OPT_UID },
+    { "gid", required_argument, NULL, OPT_GID },
+    { "hostname", required_argument, NULL, OPT_HOSTNAME },
+    { "mem", required_argument, NULL, OPT_MEM },
+    { "timeout", required_argument, NULL, OPT_TIMEOUT },
+    { "cpu-time", required_argument, NULL, OPT_CPU_TIME },
+    { "pids", required_argument, NULL, OPT_PIDS },
+    { "fsize", required_argument, NULL, OPT_FSIZE },
+    { "strace", optional_argument, NULL, OPT_STRACE },
+    { "report", required_argument, NULL, OPT_REPORT },
+    { "quiet", no_argument, NULL, OPT_QUIET },
+    { "verbose", no_argument, NULL, OPT_VERBOSE },
+    { "version", no_argument, NULL, OPT_VERSION },
+    { "help", no_argument, NULL, OPT_HELP },
+    { "debug-kick-us", required_argument, NULL, OPT_DEBUG_KICK },
+    { NULL, 0, NULL, 0 },
+};
+
+static const char help_text[] =
+    "Usage: vmm [OPTIONS] --app PROG [--] [ARGS...]\n"
+    "       vmm [OPTIONS] PROG [ARGS...]\n"
+    "Run an unmodified Linux program in its own KVM virtual machine.\n"
+    "\n"
+    "Files\n"
+    "  --root DIR             DIR is the root; writes stay in memory (default: a view of the host)\n"
+    "  --bind SRC:DST[:OPT,…] share a file or directory: ro (default), rw, cache=exclusive|shared|none\n"
+    "  --tmpfs DST            an empty directory in memory\n"
+    "  --cwd DIR              working directory (default: /)\n"
+    "Identity\n"
+    "  --env K=V, --env K     set a variable; copy one of the host's\n"
+    "  --env-all              copy all of the host's variables\n"
+    "  --uid N, --gid N       user and group inside (default: 0)\n"
+    "  --hostname NAME        (default: vmm)\n"
+    "Limits\n"
+    "  --mem SIZE             memory, such as 512M (default: 2G)\n"
+    "  --timeout DUR          wall time, such as 500ms, 30s, 5m\n"
+    "  --cpu-time DUR         processor time\n"
+    "  --pids N               threads and processes\n"
+    "  --fsize SIZE           size of a file\n"
+    "Diagnosis\n"
+    "  --strace[=FILE]        every system call, to stderr or FILE\n"
+    "  --report FILE          JSON: status, times, memory, counts\n"
+    "  --quiet                no messages about the app's end\n"
+    "  --version, --verbose   with both: what this host offers, and what of the jail is in force\n"
+    "  --help\n"
+    "\n"
+    "Exit status: the app's; 128+N if signal N ended it; 125 error of vmm; 126 can't be executed;\n"
+    "127 not found. Manual: vmm(1).\n";
+
+bool parse_size(const char *text, uint64_t *ret)
+{
+    static const char units[] = "KMGT";
+    uint64_t scale = 1;
+    double value;
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    value = strtod(text, &end);
+    if (*end) {
+        const char *unit = strchr(units, *end >= 'a' ? *end - 32 : *end);
+
+        if (!unit || !*unit)
+            return false;
+        scale = 1ull << (10 * (unit - units + 1));
+        end++;
+        if (!strcasecmp(end, "iB") || !strcasecmp(end, "B"))
+            end += strlen(end);
+    }
+    if (*end || !(value * (double)scale < 1e18))
+        return false;
+    *ret = (uint64_t)(value * (double)scale);
+    return true;
+}
+
+bool parse_duration(const char *text, uint64_t *ret)
+{
+    static const struct {
+        const char *name;
+        double ns;
+    } units[] = { { "", 1e9 }, { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 }, { "h", 3600e9 } };
+    double value;
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    value = strtod(text, &end);
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(end, units[i].name))
+            continue;
+        if (!(value * units[i].ns < 9e18))
+            return false;
+        *ret = (uint64_t)(value * units[i].ns);
+        return *ret > 0;
+    }
+    return false;
+}
+
+static bool parse_number(const char *text, uint64_t max, uint64_t *ret)
+{
+    char *end;
+    unsigned long long v;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    v = strtoull(text, &end, 10);
+    if (errno || *end || v > max)
+        return false;
+    *ret = v;
+    return true;
+}
+
+static int bad_value(const char *option, const char *value, const char *expected)
+{
+    log_error(option, "'%s' is not %s", value, expected);
+    return -1;
+}
+
+static int add_mount(struct options *opt, const struct mount_spec *spec)
+{
+    if (opt->mount_count == MOUNT_SPEC_MAX) {
+        log_error("--bind", "more than %d mounts", MOUNT_SPEC_MAX);
+        return -1;
+    }
+    opt->mounts[opt->mount_count++] = *spec;
+    return 0;
+}
+
+static int parse_bind_option(struct mount_spec *m, bool *cache_said, const char *word)
+{
+    static const char *const modes[] = { [CACHE_EXCLUSIVE] = "cache=exclusive",
+                                         [CACHE_SHARED] = "cache=shared",
+                                         [CACHE_NONE] = "cache=none" };
+
+    if (!strcmp(word, "ro") || !strcmp(word, "rw")) {
+        m->writable = word[1] == 'w';
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (!strcmp(word, modes[i])) {
+            m->cache = (enum cache_mode)i;
+            *cache_said = true;
+            return 0;
+        }
+    }
+    log_error("--bind", "unknown option '%s'", word);
+    return -1;
+}
+
+/* SRC:DST[:OPT,…]. Read-only shares may be cached without asking again, writable ones are revalidated (design, §5). */
+static int parse_bind(struct options *opt, char *text)
+{
+    struct mount_spec m = { .cache = CACHE_SHARED };
+    char *dst = strchr(text, ':'), *opts, *save = NULL;
+    bool cache_said = false;
+
+    if (!dst || dst == text || dst[1] != '/')
+        return bad_value("--bind", text, "SRC:DST[:OPT,…] with an absolute DST");
+    *dst++ = '\0';
+    opts = strchr(dst, ':');
+    if (opts)
+        *opts++ = '\0';
+    m.src = text;
+    m.dst = dst;
+    for (char *word = opts ? strtok_r(opts, ",", &save) : NULL; word; word = strtok_r(NULL, ",", &save))
+        if (parse_bind_option(&m, &cache_said, word) < 0)
+            return -1;
+    if (!cache_said && !m.writable)
+        m.cache = CACHE_EXCLUSIVE;
+    return add_mount(opt, &m);
+}
+
+/* --- environment --- */
+
+static bool env_same_name(const char *a, const char *b)
+{
+    size_t n = strcspn(a, "=");
+
+    return !strncmp(a, b, n) && b[n] == '=';
+}
+
+static int env_set(struct options *opt, const char *assignment)
+{
+    for (size_t i = 0; i < opt->env_count; i++) {
+        if (env_same_name(assignment, opt->env[i])) {
+            opt->env[i] = assignment;
+            return 0;
+        }
+    }
+    if (opt->env_count == ENV_MAX) {
+        log_error("--env", "more than %d variables", ENV_MAX);
+        return -1;
+    }
+    opt->env[opt->env_count++] = assignment;
+    return 0;
+}
+
+static int env_copy(struct options *opt, bool all)
+{
+    static const char *const harmless[] = { "PATH=", "HOME=", "TERM=", "LANG=", "LC_", "TZ=" };
+
+    for (char **e = environ; *e; e++) {
+        bool take = all && strchr(*e, '=');
+
+        for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+            take = take || !strncmp(*e, harmless[i], strlen(harmless[i]));
+        if (take && env_set(opt, *e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int env_option(struct options *opt, const char *text)
+{
+    if (strchr(text, '='))
+        return *text == '=' ? bad_value("--env", text, "K=V or K") : env_set(opt, text);
+    for (char **e = environ; *e; e++)
+        if (env_same_name(text, *e))
+            return env_set(opt, *e);
+    return 0; /* not set on the host: not set inside, as docker run has it */
+}
+
+/* --- the rest --- */
+
+static int parse_one(struct options *opt, int id, char *arg)
+{
+    uint64_t v;
+
+    switch (id) {
+    case OPT_APP:
+        opt->program = arg;
+        return 0;
+    case OPT_ROOT:
+        opt->root = arg;
+        return 0;
+    case OPT_BIND:
+        return parse_bind(opt, arg);
+    case OPT_TMPFS:
+        if (*arg != '/')
+            return bad_value("--tmpfs", arg, "an absolute path");
+        return add_mount(opt, &(struct mount_spec){ .dst = arg, .writable = true });
+    case OPT_ENV:
+        return env_option(opt, arg);
+    case OPT_ENV_ALL:
+        return env_copy(opt, true);
+    case OPT_CWD:
+        if (*arg != '/')
+            return bad_value("--cwd", arg, "an absolute path");
+        opt->cwd = arg;
+        return 0;
+    case OPT_UID:
+    case OPT_GID:
+        if (!parse_number(arg, UINT32_MAX - 1, &v))
+            return bad_value(id == OPT_UID ? "--uid" : "--gid", arg, "a user or group number");
+        *(id == OPT_UID ? &opt->uid : &opt->gid) = (uint32_t)v;
+        return 0;
+    case OPT_HOSTNAME:
+        if (!*arg || strlen(arg) > 64)
+            return bad_value("--hostname", arg, "a name of 1 to 64 bytes");
+        opt->hostname = arg;
+        return 0;
+    case OPT_MEM:
+        if (!parse_size(arg, &v))
+            return bad_value("--mem", arg, "a size such as 512M");
+        if (v < MEM_MIN || v > GPA_RAM_END / 2) {
+            log_error("--mem", "%s is out of range (%lluM to %lluG)", arg, MEM_MIN >> 20,
+                      (unsigned long long)GPA_RAM_END / 2 >> 30);
+            return -1;
+        }
+        opt->mem_size = v & ~(uint64_t)(SLOT_ALIGN - 1);
+        return 0;
+    case OPT_TIMEOUT:
+    case OPT_CPU_TIME:
+        if (!parse_duration(arg, &v))
+            return bad_value(id == OPT_TIMEOUT ? "--timeout" : "--cpu-time", arg, "a duration such as 500ms or 30s");
+        *(id == OPT_TIMEOUT ? &opt->timeout_ns : &opt->cpu_time_ns) = v;
+        return 0;
+    case OPT_PIDS:
+        if (!parse_number(arg, 1u << 22, &opt->pids_max) || !opt->pids_max)
+            return bad_value("--pids", arg, "a number of 1 or more");
+        return 0;
+    case OPT_FSIZE:
+        if (!parse_size(arg, &opt->file_size_max))
+            return bad_value("--fsize", arg, "a size such as 100M");
+        return 0;
+    case OPT_STRACE:
+        opt->strace = true;
+        opt->strace_file = arg;
+        return 0;
+    case OPT_REPORT:
+        opt->report_file = arg;
+        return 0;
+    case OPT_QUIET:
+        opt->quiet = true;
+        return 0;
+    case OPT_VERBOSE:
+        opt->verbose++;
+        return 0;
+    case OPT_VERSION:
+        opt->show_version = true;
+        return 0;
+    case OPT_DEBUG_KICK:
+        return parse_number(arg, 1000000, &opt->debug_kick_us) ? 0 : bad_value("--debug-kick-us", arg, "a number");
+    default:
+        return -1;
+    }
+}
+
+static int complain(int c, char **argv)
+{
+    const char *what = argv[optind - 1];
+
+    if (c == ':')
+        log_error(what, "needs an argument");
+    else
+        log_error(what, "unknown option (see vmm --help)");
+    return -1;
+}
+
+int options_parse(struct options *opt, int argc, char **argv)
+{
+    int c;
+
+    *opt = (struct options){
+        .cwd = "/",
+        .hostname = "vmm",
+        .mem_size = MEM_DEFAULT,
+        .pids_max = UINT64_MAX,
+        .file_size_max = UINT64_MAX,
+    };
+    opt->env = calloc(ENV_MAX + 1, sizeof(*opt->env));
+    if (!opt->env) {
+        log_errno("options", ENOMEM);
+        return -1;
+    }
+    if (env_copy(opt, false) < 0)
+        return -1;
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
+        if (c == '?' || c == ':')
+            return complain(c, argv);
+        if (c == OPT_HELP) {
+            fputs(help_text, stdout);
+            return 1;
+        }
+        if (parse_one(opt, c, optarg) < 0)
+            return -1;
+    }
+    if (opt->show_version)
+        return 1;
+    opt->argv = argv + optind;
+    opt->argc = argc - optind;
+    if (!opt->program) {
+        if (!opt->argc) {
+            log_error("no program", "say vmm PROG, or see vmm --help");
+            return -1;
+        }
+        opt->program = opt->argv[0];
+        return 0;
+    }
+    /* --app PROG ARGS…: argv[0] is PROG. The slot before the first argument is free: it held an option or "--". */
+    opt->argv--;
+    opt->argc++;
+    opt->argv[0] = (char *)(uintptr_t)opt->program;
+    return 0;
+}

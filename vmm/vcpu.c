@@ -1,0 +1,229 @@
+/*
+ * The run loop.
+ *
+ * A kick is a signal whose handler sets immediate_exit, so it can't be lost between a check and KVM_RUN. When it has stopped
+ * the guest in the app's code, the vCPU is diverted to the shim's upcall entry; elsewhere the pending flag in the shared page
+ * is enough, because the shim looks at it before it returns to the app (hypercalls/hypercall.h, shim_header.restart).
+ */
+#include "vmm/vcpu.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "vmm/clock.h"
+#include "vmm/shim_image.h"
+#include "vmm/window.h"
+
+#define KICK_SIGNAL SIGRTMIN
+#define RFLAGS_FIXED_CLEAR 0x54500ull /* RF? AC NT DF TF: not in the shim */
+
+static struct kvm_run *kicked_run;
+
+static void on_kick(int signo)
+{
+    (void)signo;
+    __atomic_store_n(&kicked_run->immediate_exit, 1, __ATOMIC_RELAXED);
+}
+
+void vcpu_init_signal(struct sandbox *sb)
+{
+    struct sigaction sa = { .sa_handler = on_kick };
+
+    kicked_run = sb->vm.run;
+    sigaction(KICK_SIGNAL, &sa, NULL);
+}
+
+void vcpu_kick(struct sandbox *sb, uint32_t pending)
+{
+    __atomic_fetch_or(&sb->vm.shared->pending, pending, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&sb->waiting, __ATOMIC_SEQ_CST))
+        fd_signal_event(sb->wake_fd);
+    else
+        syscall(SYS_tgkill, getpid(), sb->vcpu_tid, KICK_SIGNAL);
+}
+
+/* --- diverting the guest --- */
+
+static bool in_range(uint64_t rip, uint64_t *ret_begin)
+{
+    const struct shim_header *h = shim_header();
+
+    for (unsigned i = 0; i < SHIM_RESTART_COUNT; i++) {
+        if (rip >= h->restart[i].begin && rip < h->restart[i].end) {
+            *ret_begin = h->restart[i].begin;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An exception that KVM has queued would be delivered at the new rip: then only the flag speaks. */
+static bool exception_queued(const struct kvm_vcpu_events *e)
+{
+    return e->exception.injected || e->exception.pending || e->interrupt.injected || e->nmi.injected;
+}
+
+static void set_rip(struct kvm_run *run, uint64_t rip)
+{
+    run->s.regs.regs.rip = rip;
+    run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+}
+
+static void after_kick(struct sandbox *sb)
+{
+    struct kvm_run *run = sb->vm.run;
+    struct kvm_regs *regs = &run->s.regs.regs;
+    struct shared_page *shared = sb->vm.shared;
+    uint64_t begin;
+
+    sb->counts.interrupted++;
+    if (!__atomic_load_n(&shared->pending, __ATOMIC_SEQ_CST))
+        return;
+    if (regs->rip >= DIRECT_BASE) {
+        if (in_range(regs->rip, &begin) && !exception_queued(&run->s.regs.events))
+            set_rip(run, begin);
+        return;
+    }
+    if (exception_queued(&run->s.regs.events))
+        return;
+    sb->counts.diverted++;
+    __atomic_store_n(&shared->upcall_rip, regs->rip, __ATOMIC_RELAXED);
+    __atomic_store_n(&shared->upcall_rflags, regs->rflags, __ATOMIC_RELAXED);
+    regs->rflags &= ~RFLAGS_FIXED_CLEAR;
+    set_rip(run, shim_header()->upcall);
+}
+
+/* A window page whose file has shrunk: zeroes are there now, and the shim is told before the access is tried again. */
+static bool after_efault(struct sandbox *sb)
+{
+    struct kvm_run *run = sb->vm.run;
+    struct kvm_regs *regs = &run->s.regs.regs;
+    struct shared_page *shared = sb->vm.shared;
+    uint64_t gpa, len;
+
+    if (!window_recover(&sb->vm, &gpa, &len))
+        return false;
+    sb->counts.recovered++;
+    __atomic_store_n(&shared->fault_gpa, gpa, __ATOMIC_RELAXED);
+    __atomic_store_n(&shared->fault_len, len, __ATOMIC_RELAXED);
+    __atomic_store_n(&shared->fault_rip, regs->rip, __ATOMIC_RELAXED);
+    __atomic_store_n(&shared->fault_rflags, regs->rflags, __ATOMIC_RELAXED);
+    regs->rflags &= ~RFLAGS_FIXED_CLEAR;
+    set_rip(run, shim_header()->window_fault);
+    return true;
+}
+
+/* --- exits --- */
+
+static int broken(struct sandbox *sb, const char *what)
+{
+    const struct kvm_regs *regs = &sb->vm.run->s.regs.regs;
+    char where[128];
+
+    shim_symbolise(regs->rip, where, sizeof(where));
+    log_error("virtual machine", "%s at %s, rsp 0x%llx", what, where, (unsigned long long)regs->rsp);
+    return STATUS_VMM_ERROR;
+}
+
+static int handle_io(struct sandbox *sb)
+{
+    struct kvm_run *run = sb->vm.run;
+    char text[64];
+    uint32_t value;
+
+    sb->counts.io++;
+    if (run->io.direction != KVM_EXIT_IO_OUT || run->io.size != 4 || run->io.count != 1)
+        return broken(sb, "a port access that no shim makes");
+    memcpy(&value, (const uint8_t *)run + run->io.data_offset, sizeof(value));
+    switch (run->io.port) {
+    case PORT_HYPERCALL:
+        hypercall_dispatch(sb, value >> 8);
+        return 0;
+    case PORT_DOORBELL:
+        return 0; /* before the ioeventfd is there, or a probe */
+    default:
+        snprintf(text, sizeof(text), "`out` to port 0x%x", run->io.port);
+        return broken(sb, text);
+    }
+}
+
+static int handle_exit(struct sandbox *sb)
+{
+    struct kvm_run *run = sb->vm.run;
+    char text[96];
+
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+        return handle_io(sb);
+    case KVM_EXIT_INTR:
+        return 0;
+    case KVM_EXIT_MMIO:
+        sb->counts.mmio++;
+        snprintf(text, sizeof(text), "%s guest-physical 0x%" PRIx64 ", where there is nothing to %s",
+                 run->mmio.is_write ? "write to" : "read from", (uint64_t)run->mmio.phys_addr,
+                 run->mmio.is_write ? "write" : "read");
+        return broken(sb, text);
+    case KVM_EXIT_SHUTDOWN:
+        return broken(sb, "triple fault");
+    case KVM_EXIT_FAIL_ENTRY:
+        snprintf(text, sizeof(text), "entry failed, hardware reason 0x%llx",
+                 (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+        return broken(sb, text);
+    case KVM_EXIT_INTERNAL_ERROR:
+        snprintf(text, sizeof(text), "KVM internal error %u", run->internal.suberror);
+        return broken(sb, text);
+    default:
+        snprintf(text, sizeof(text), "exit reason %u", run->exit_reason);
+        return broken(sb, text);
+    }
+}
+
+static int final_status(struct sandbox *sb)
+{
+    switch (sb->exit_kind) {
+    case EXIT_STATUS:
+        return (int)(sb->exit_value & 0xff);
+    case EXIT_SIGNAL:
+        return 128 + (int)(sb->exit_value & 0x7f);
+    case EXIT_NOEXEC:
+        return sb->exit_value == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
+    case EXIT_NOMEM:
+        return 128 + SIGKILL;
+    default:
+        return STATUS_VMM_ERROR;
+    }
+}
+
+int vcpu_run(struct sandbox *sb)
+{
+    struct vm *vm = &sb->vm;
+
+    vm->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
+    while (!sb->ended) {
+        int r = ioctl(vm->vcpu_fd, KVM_RUN, 0), err = errno, status = 0;
+
+        sb->counts.total++;
+        if (r == 0) {
+            status = handle_exit(sb);
+        } else if (err == EINTR || err == EAGAIN) {
+            __atomic_store_n(&vm->run->immediate_exit, 0, __ATOMIC_RELAXED);
+            after_kick(sb);
+        } else if (err != EFAULT || !after_efault(sb)) {
+            char text[64];
+
+            snprintf(text, sizeof(text), "KVM_RUN: %s", strerror(err));
+            status = broken(sb, text);
+        }
+        if (status)
+            return status;
+    }
+    return final_status(sb);
+}

@@ -1,0 +1,81 @@
+/* See version.h: the jail is tried out in a child, so what is shown is what a sandbox would get. */
+#include "vmm/version.h"
+
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/jail.h"
+#include "vmm/launch.h"
+
+static bool cpu_has_virtualisation(void)
+{
+    char line[8192];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    bool found = false;
+
+    while (f && !found && fgets(line, sizeof(line), f))
+        if (!strncmp(line, "flags", 5))
+            found = strstr(line, " vmx") || strstr(line, " svm");
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static void print_kvm(void)
+{
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0) {
+        printf("kvm: /dev/kvm: %m\n");
+        return;
+    }
+    printf("kvm: %s, %d memory slots\n",
+           cpu_has_virtualisation() ? "hardware (vmx or svm)" : "software (the processor shows no vmx or svm)",
+           ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS));
+    close(fd);
+}
+
+static void print_layers(const char *who, unsigned layers)
+{
+    printf("jail of the %s:", who);
+    for (unsigned bit = 1; bit && jail_layer_name(bit); bit <<= 1)
+        printf("%s %s%s", bit > 1 ? "," : "", layers & bit ? "" : "NO ", jail_layer_name(bit));
+    printf("\n");
+    fflush(stdout);
+}
+
+static int gofer_layers(void *arg)
+{
+    (void)arg;
+    print_layers("gofer", jail_layers());
+    return 0;
+}
+
+int version_print(int verbose)
+{
+    struct jail_child child;
+    struct launch l = { -1, -1, -1, -1, 0 };
+    pid_t pid;
+
+    printf("vmm %s\n", VMM_VERSION);
+    if (!verbose)
+        return 0;
+    print_kvm();
+    fflush(stdout);
+    if (jail_spawn(JAIL_NAMESPACES, gofer_layers, NULL, &child) == 0)
+        waitpid(child.pid, NULL, 0);
+    pid = fork();
+    if (pid == 0) {
+        launch_jail_self(&l);
+        print_layers("vmm", jail_layers());
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    return 0;
+}

@@ -1,0 +1,36 @@
+/*
+ * Donated files: descriptors that the gofer gave, by token, and where they are mapped in the guest's window.
+ *
+ * All functions may be called from both threads of the vmm; one lock guards the tables.
+ */
+#ifndef VMM_WINDOW_H
+#define VMM_WINDOW_H
+
+#include <stdint.h>
+
+#include "common/roles.h"
+#include "vmm/vm.h"
+
+#define DONATED_MAX 4096   /* descriptors */
+#define MAPPING_MAX 8192
+
+/* The control socket to the gofer; borrowed. */
+void window_init(int control_fd);
+
+/*
+ * Take what is waiting on the control socket. Returns 0; -EPIPE once the gofer is gone. READY and FAILED notes are
+ * handed back through *ret_note if it isn't NULL (type 0: none).
+ */
+int window_drain(struct gofer_note *ret_note);
+
+/* HYPERCALL_MAP and UNMAP: every argument is the guest's. 0 or -errno. */
+int window_map(struct vm *vm, uint64_t gpa, uint64_t token, uint64_t offset, uint64_t len, uint64_t writable);
+int window_unmap(struct vm *vm, uint64_t gpa, uint64_t len);
+
+/*
+ * KVM_RUN failed with EFAULT: put anonymous memory where a mapped file has become shorter. Returns 1 and the lost
+ * range if there was one, 0 if no file is to blame.
+ */
+int window_recover(struct vm *vm, uint64_t *ret_gpa, uint64_t *ret_len);
+
+#endif
