@@ -1,0 +1,171 @@
+/*
+ * The gofer's file system: what its parts share. gofer.c sessions, fids, attributes; gofer_walk.c finding and opening;
+ * gofer_names.c changes of names; gofer_attr.c attributes and xattrs; gofer_file.c data; gofer_dir.c directories;
+ * gofer_map.c mappings. Nobody else includes this.
+ *
+ * A fid stands for a file in the gofer. An inode needs none to be known: it is found again from the nearest ancestor
+ * that has one, by the names in between. Fids and open handles are kept while there is room (an LRU of inodes), because
+ * each saves a request; what is dropped comes back when it is needed.
+ */
+#ifndef FS_GOFER_H
+#define FS_GOFER_H
+
+#include "drivers/ring.h"
+#include "fs/tmpfs.h"
+#include "fs/vfs.h"
+
+#define GOFER_CACHED_MAX 2048 /* inodes with fids or handles of their own */
+
+struct gofer_sb {
+    uint32_t root_fid;
+    enum boot_cache cache;
+    bool exclusive; /* nobody else changes these files: attributes, names and data are ours to cache */
+};
+
+/* An open fid, shared by all files of an inode that were opened the same way. */
+struct gofer_handle {
+    uint32_t refs;
+    uint32_t fid;
+    uint32_t flags;      /* as sent to the gofer */
+    bool donated[2];     /* [writable] */
+    uint32_t token[2];
+};
+
+/* A part of the window in which the file is mapped from its start. */
+struct gofer_map {
+    struct gofer_map *next;      /* those that were replaced, but may still be in page tables */
+    struct gofer_handle *handle; /* keeps the donated descriptor alive */
+    gpa_t gpa;
+    uint64_t reserved;           /* bytes of window */
+    uint64_t mapped;             /* bytes of it that have the file behind them */
+    bool writable;
+};
+
+struct gofer_inode {
+    struct inode *inode;
+    struct inode *parent;            /* where it was last seen: a reference; NULL: nowhere, or the root */
+    char *name;
+    uint32_t fid;                    /* P9_NOFID: none */
+    struct gofer_handle *handle[3];  /* by access mode; a reference each */
+    uint32_t open_count;
+    bool stale;                      /* attributes must be asked for again */
+    bool no_map;                     /* can't be donated: read through pages instead */
+    bool want_writable;              /* a shared writable mapping exists: map only once */
+    uint64_t fresh_ns;               /* when the attributes came from the gofer */
+    uint32_t hot_reads;              /* answered by requests so far */
+    struct gofer_map *map[2];        /* [writable] */
+    struct gofer_map *old_maps;
+    struct page_map pages;           /* no_map: frames that were read */
+    struct list lru;
+};
+
+extern const struct inode_ops gofer_dir_inode_ops, gofer_file_inode_ops, gofer_symlink_inode_ops, gofer_other_inode_ops;
+extern const struct file_ops gofer_dir_ops, gofer_file_ops;
+
+static inline struct gofer_inode *gofer_i(const struct inode *inode)
+{
+    return inode->data;
+}
+
+static inline struct gofer_sb *gofer_sb(const struct superblock *sb)
+{
+    return sb->data;
+}
+
+/* --- gofer.c --- */
+
+uint32_t gofer_fid_new(void);
+void gofer_fid_forget(uint32_t fid); /* it never was bound: the number may be used again */
+void gofer_clunk(uint32_t fid);      /* asynchronously; doesn't sleep */
+
+/* Attach prefix + number (P9_ATTACH_EXPORT, P9_ATTACH_STDIO); attributes of a fid. */
+long gofer_attach(const char *prefix, uint32_t number, uint32_t *ret_fid);
+long gofer_stat_fid(uint32_t fid, struct p9_attr *ret);
+
+struct gofer_handle *gofer_handle_new(uint32_t fid, uint32_t flags); /* takes the fid. NULL: no memory, clunked */
+void gofer_handle_put(struct gofer_handle *h);
+
+/*
+ * The inode of these attributes, known before or new, with a reference; NULL: no memory. Remembers where it was seen
+ * unless parent is NULL.
+ */
+struct inode *gofer_inode_get(struct superblock *sb, const struct p9_attr *attr, struct inode *parent,
+                              const struct name *name);
+void gofer_attr_update(struct inode *inode, const struct p9_attr *attr);
+void gofer_set_place(struct inode *inode, struct inode *parent, const struct name *name);
+void gofer_forget_place(struct inode *inode, const struct inode *parent, const struct name *name);
+void gofer_evict(struct inode *inode);
+void gofer_touch(struct inode *inode); /* it has something cached: most recently used now; may drop others' */
+void gofer_drop_cached(struct inode *inode); /* give up fid, idle handles and maps as far as they can be had again */
+
+/* --- gofer_walk.c --- */
+
+/*
+ * A request whose first field is a fid of the inode, which is made if there is none. Error: no request. As the fid may be
+ * dropped for room whenever the caller sleeps, the request is to be sent before it does.
+ */
+long gofer_request(uint8_t type, struct inode *inode, struct ring_request **ret_rq);
+/* The same, with a fid of another inode for a later field. */
+long gofer_request2(uint8_t type, struct inode *inode, struct inode *other, struct ring_request **ret_rq,
+                    uint32_t *ret_other);
+/* A fid of the file that exists already, or P9_NOFID. */
+uint32_t gofer_any_fid(const struct gofer_inode *gi);
+/* A fid that is kept with the inode. */
+long gofer_ensure_fid(struct inode *inode);
+/* An own copy of the inode's fid, not opened; to be clunked. */
+long gofer_clone_fid(struct inode *inode, uint32_t *ret);
+int gofer_open(struct inode *inode, struct file *f);
+void gofer_keep_handle(struct inode *inode, struct gofer_handle *h);
+int gofer_lookup_path(struct inode *dir, const struct name *names, size_t n, uint32_t open_flags, struct inode **ret,
+                      bool *ret_negative);
+struct inode *gofer_lookup(struct inode *dir, const struct name *name);
+
+/* --- gofer_names.c --- */
+
+struct inode *gofer_create(struct inode *dir, const struct name *name, uint32_t mode, uint32_t open_flags);
+struct inode *gofer_mkdir(struct inode *dir, const struct name *name, uint32_t mode);
+struct inode *gofer_symlink(struct inode *dir, const struct name *name, const char *target);
+struct inode *gofer_mknod(struct inode *dir, const struct name *name, uint32_t mode, uint64_t rdev);
+struct inode *gofer_tmpfile(struct inode *dir, uint32_t mode);
+int gofer_link(struct inode *inode, struct inode *dir, const struct name *name);
+int gofer_unlink(struct inode *dir, const struct name *name, struct inode *victim);
+int gofer_rmdir(struct inode *dir, const struct name *name, struct inode *victim);
+int gofer_rename(struct inode *old_dir, const struct name *old_name, struct inode *inode, struct inode *new_dir,
+                 const struct name *new_name, struct inode *target, uint32_t flags);
+
+/* --- gofer_attr.c --- */
+
+int gofer_getattr(struct inode *inode, uint32_t mask);
+int gofer_setattr(struct inode *inode, const struct attr *attr);
+ssize_t gofer_readlink(struct inode *inode, char *buf, size_t size);
+ssize_t gofer_getxattr(struct inode *inode, const char *name, void *buf, size_t size);
+int gofer_setxattr(struct inode *inode, const char *name, const void *value, size_t size, int flags);
+ssize_t gofer_listxattr(struct inode *inode, char *buf, size_t size);
+int gofer_removexattr(struct inode *inode, const char *name);
+extern const struct super_ops gofer_super_ops;
+
+/* --- gofer_file.c --- */
+
+/* Data of fid at offset, through the arena. Bytes (short at the end of the file) or -errno. */
+ssize_t gofer_read_fid(uint32_t fid, struct iter *to, uint64_t offset);
+ssize_t gofer_write_fid(uint32_t fid, struct iter *from, uint64_t offset);
+
+void gofer_release(struct file *f);
+
+/* --- gofer_dir.c --- */
+
+int gofer_open_dir(struct file *f, struct gofer_handle *h); /* takes the handle on success */
+
+/* --- gofer_map.c --- */
+
+int gofer_mmap(struct file *f, int prot, int flags);
+int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run);
+/* Where bytes [offset, offset + *ret_len) of the file can be read in the window, if they are mapped already; or NULL. */
+const void *gofer_mapped(struct inode *inode, uint64_t offset, uint64_t *ret_len);
+/* Map the whole file for reading through f's handle if that works. */
+bool gofer_map_for_read(struct file *f);
+void gofer_maps_drop(struct inode *inode);   /* all of them: no file of the inode is open */
+void gofer_maps_resized(struct inode *inode, uint64_t old_size); /* inode->size has changed */
+void gofer_pages_drop(struct inode *inode);  /* frames of no_map files: the data has changed */
+
+#endif

@@ -1,0 +1,444 @@
+/*
+ * The gofer's file system: data of regular files. Small transfers lie in the message, large ones go through bulk
+ * buffers of the arena, several at a time so that copying here overlaps with the gofer's work. Files that are read again and
+ * again in small pieces are read from the window instead.
+ */
+#include "fs/gofer.h"
+
+#include "lib/kmalloc.h"
+#include "lib/string.h"
+
+#include <linux/falloc.h>
+
+#define READ_INLINE_MAX (RING_MESSAGE_SIZE - RING_IO_HEADER)
+#define WRITE_HEADER 23
+#define WRITE_INLINE_MAX (RING_MESSAGE_SIZE - WRITE_HEADER)
+#define PIPELINE 4
+
+/* After so many small reads a file of an exclusive mount is mapped: that costs as much as a few requests. */
+#define HOT_READS 24
+#define HOT_READ_MAX (64u << 10)
+
+struct chunk {
+    struct ring_request *rq;
+    void *buf;
+    uint32_t size;
+};
+
+/* --- reading through the arena --- */
+
+static ssize_t read_inline(uint32_t fid, struct iter *to, uint64_t offset)
+{
+    struct ring_request *rq = ring_get(P9_Tread);
+    const uint8_t *data;
+    uint32_t count;
+    ssize_t ret;
+
+    p9_put32(&rq->out, fid);
+    p9_put64(&rq->out, offset);
+    p9_put32(&rq->out, (uint32_t)MIN(to->left, (uint64_t)READ_INLINE_MAX));
+    ret = ring_call(rq);
+    if (ret == 0) {
+        count = p9_get32(&rq->in);
+        data = p9_take(&rq->in, count);
+        ret = data ? (ssize_t)iter_copy_to(to, data, count) : -EIO;
+        if (ret == 0 && count > 0)
+            ret = -EFAULT;
+    }
+    ring_put(rq);
+    return ret;
+}
+
+/* Only the first of a transfer's chunks may wait for memory, or two transfers could wait for each other. */
+static bool chunk_get(struct chunk *c, uint8_t type, bool first)
+{
+    c->buf = first ? ring_bulk_get() : ring_bulk_try_get();
+    if (!c->buf)
+        return false;
+    c->rq = first ? ring_get(type) : ring_try_get(type);
+    if (!c->rq)
+        ring_bulk_put(c->buf);
+    return c->rq != NULL;
+}
+
+static void chunk_put(struct chunk *c)
+{
+    ring_put(c->rq);
+    ring_bulk_put(c->buf);
+}
+
+static void read_submit(struct chunk *c, uint32_t fid, uint64_t offset, uint32_t size)
+{
+    c->size = size;
+    p9_put32(&c->rq->out, fid);
+    p9_put64(&c->rq->out, offset);
+    p9_put32(&c->rq->out, size);
+    c->rq->data_in = c->buf;
+    c->rq->data_in_size = size;
+    ring_submit(c->rq);
+}
+
+/* Bytes that came for this chunk and were copied, or -errno. */
+static ssize_t read_finish(struct chunk *c, struct iter *to, bool discard)
+{
+    ssize_t ret = ring_wait(c->rq);
+    uint32_t count;
+
+    if (ret == 0) {
+        count = p9_get32(&c->rq->in);
+        if (c->rq->in.bad || count > c->size)
+            ret = -EIO;
+        else if (!discard && count > 0)
+            ret = (ssize_t)iter_copy_to(to, c->buf, count);
+        if (ret == 0 && count > 0 && !discard)
+            ret = -EFAULT;
+    }
+    chunk_put(c);
+    return ret;
+}
+
+static ssize_t read_bulk(uint32_t fid, struct iter *to, uint64_t offset)
+{
+    struct chunk chunk[PIPELINE];
+    uint64_t size = to->left, asked = 0, done = 0;
+    size_t head = 0, tail = 0;
+    bool stop = false;
+    ssize_t err = 0, n;
+
+    for (;;) {
+        while (!stop && asked < size && head - tail < PIPELINE && chunk_get(&chunk[head % PIPELINE], P9_Tread, head == tail)) {
+            uint32_t part = (uint32_t)MIN(size - asked, (uint64_t)RING_BULK_SIZE);
+
+            read_submit(&chunk[head++ % PIPELINE], fid, offset + asked, part);
+            asked += part;
+        }
+        if (head == tail)
+            break;
+        n = read_finish(&chunk[tail % PIPELINE], to, stop);
+        if (!stop && n < 0)
+            err = n;
+        if (!stop && n > 0)
+            done += (uint64_t)n;
+        /* Short: the end of the file, an error, or bad memory. What was asked for beyond is dropped. */
+        if (n != (ssize_t)chunk[tail % PIPELINE].size)
+            stop = true;
+        tail++;
+    }
+    return done > 0 ? (ssize_t)done : err;
+}
+
+ssize_t gofer_read_fid(uint32_t fid, struct iter *to, uint64_t offset)
+{
+    if (to->left == 0)
+        return 0;
+    return to->left <= READ_INLINE_MAX ? read_inline(fid, to, offset) : read_bulk(fid, to, offset);
+}
+
+/* --- writing through the arena --- */
+
+static void put_write(struct ring_request *rq, uint32_t fid, uint64_t offset, uint32_t count)
+{
+    p9_put32(&rq->out, fid);
+    p9_put64(&rq->out, offset);
+    p9_put32(&rq->out, count);
+}
+
+static ssize_t write_inline(uint32_t fid, struct iter *from, uint64_t offset)
+{
+    struct ring_request *rq = ring_get(P9_Twrite);
+    uint32_t size = (uint32_t)from->left;
+    uint8_t *data;
+    ssize_t ret;
+
+    put_write(rq, fid, offset, size);
+    data = p9_take(&rq->out, size);
+    if (iter_copy_from(from, data, size) < size) {
+        ring_put(rq);
+        return -EFAULT;
+    }
+    ret = ring_call(rq);
+    if (ret == 0)
+        ret = (ssize_t)p9_get32(&rq->in);
+    if (ret > (ssize_t)size || (ret >= 0 && rq->in.bad))
+        ret = -EIO;
+    ring_put(rq);
+    return ret;
+}
+
+/* Fill a chunk and send it. False if no byte could be taken from the app. */
+static bool write_submit(struct chunk *c, uint32_t fid, struct iter *from, uint64_t offset)
+{
+    c->size = (uint32_t)iter_copy_from(from, c->buf, (size_t)MIN(from->left, (uint64_t)RING_BULK_SIZE));
+    if (c->size == 0) {
+        chunk_put(c);
+        return false;
+    }
+    put_write(c->rq, fid, offset, c->size);
+    c->rq->data_out = c->buf;
+    c->rq->data_out_size = c->size;
+    ring_submit(c->rq);
+    ring_notify();
+    return true;
+}
+
+static ssize_t write_finish(struct chunk *c)
+{
+    ssize_t ret = ring_wait(c->rq);
+
+    if (ret == 0)
+        ret = (ssize_t)p9_get32(&c->rq->in);
+    if (ret > (ssize_t)c->size || (ret >= 0 && c->rq->in.bad))
+        ret = -EIO;
+    chunk_put(c);
+    return ret;
+}
+
+static ssize_t write_bulk(uint32_t fid, struct iter *from, uint64_t offset, size_t depth)
+{
+    struct chunk chunk[PIPELINE];
+    uint64_t sent = 0, done = 0;
+    size_t head = 0, tail = 0;
+    bool stop = false;
+    ssize_t err = 0, n;
+
+    for (;;) {
+        while (!stop && from->left > 0 && head - tail < depth && chunk_get(&chunk[head % PIPELINE], P9_Twrite, head == tail)) {
+            if (!write_submit(&chunk[head % PIPELINE], fid, from, offset == P9_OFFSET_STREAM ? offset : offset + sent)) {
+                err = -EFAULT;
+                stop = true;
+                break;
+            }
+            sent += chunk[head++ % PIPELINE].size;
+        }
+        if (head == tail)
+            break;
+        n = write_finish(&chunk[tail % PIPELINE]);
+        if (!stop && n < 0)
+            err = n;
+        if (!stop && n > 0)
+            done += (uint64_t)n;
+        if (n != (ssize_t)chunk[tail % PIPELINE].size)
+            stop = true;
+        tail++;
+    }
+    return done > 0 ? (ssize_t)done : err;
+}
+
+ssize_t gofer_write_fid(uint32_t fid, struct iter *from, uint64_t offset)
+{
+    if (from->left == 0)
+        return 0;
+    return from->left <= WRITE_INLINE_MAX ? write_inline(fid, from, offset) : write_bulk(fid, from, offset, PIPELINE);
+}
+
+/* --- files --- */
+
+/* From the window, if the file is mapped and nobody outside can shorten it. Bytes; 0: not this way. */
+static ssize_t read_window(struct inode *inode, struct iter *to, uint64_t offset)
+{
+    size_t done = 0, n;
+    const void *data;
+    uint64_t len;
+
+    while (to->left > 0 && (data = gofer_mapped(inode, offset + done, &len)) != NULL) {
+        n = iter_copy_to(to, data, (size_t)MIN(len, to->left));
+        done += n;
+        if (n == 0)
+            return done > 0 ? (ssize_t)done : -EFAULT;
+    }
+    return (ssize_t)done;
+}
+
+static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
+{
+    struct gofer_inode *gi = gofer_i(f->inode);
+    const struct gofer_handle *h = f->data;
+    ssize_t n;
+
+    if (offset >= f->inode->size)
+        return 0;
+    to->left = MIN(to->left, f->inode->size - offset);
+    if (gi->hot_reads >= HOT_READS && to->left <= HOT_READ_MAX)
+        gofer_map_for_read(f);
+    n = gi->map[0] || gi->map[1] ? read_window(f->inode, to, offset) : 0;
+    if (n != 0)
+        return n;
+    gi->hot_reads++;
+    return gofer_read_fid(h->fid, to, offset);
+}
+
+static ssize_t gofer_read(struct file *f, struct iter *to, uint64_t *pos)
+{
+    const struct gofer_handle *h = f->data;
+    ssize_t n;
+
+    if (gofer_sb(f->inode->sb)->exclusive)
+        n = read_exclusive(f, to, *pos);
+    else
+        n = gofer_read_fid(h->fid, to, *pos);
+    if (n > 0)
+        *pos += (uint64_t)n;
+    return n;
+}
+
+static void written(struct inode *inode, uint64_t end)
+{
+    uint64_t old_size = inode->size;
+
+    inode_touch(inode, ATTR_MTIME | ATTR_CTIME);
+    gofer_i(inode)->stale = true;
+    gofer_pages_drop(inode);
+    if (end <= old_size)
+        return;
+    inode->size = end;
+    gofer_maps_resized(inode, old_size);
+}
+
+static ssize_t write_append(struct file *f, struct iter *from, uint64_t *pos)
+{
+    struct inode *inode = f->inode;
+    const struct gofer_handle *h = f->data;
+    ssize_t n;
+
+    mutex_lock(&inode->lock);
+    if (!gofer_sb(inode->sb)->exclusive) {
+        gofer_i(inode)->stale = true;
+        gofer_getattr(inode, STATX_SIZE);
+    }
+    *pos = inode->size;
+    n = gofer_write_fid(h->fid, from, *pos);
+    if (n > 0) {
+        *pos += (uint64_t)n;
+        written(inode, *pos);
+    }
+    mutex_unlock(&inode->lock);
+    return n;
+}
+
+static ssize_t gofer_write(struct file *f, struct iter *from, uint64_t *pos)
+{
+    const struct gofer_handle *h = f->data;
+    ssize_t n;
+
+    if (from->left == 0)
+        return 0;
+    if (f->flags & O_APPEND)
+        return write_append(f, from, pos);
+    n = gofer_write_fid(h->fid, from, *pos);
+    if (n > 0) {
+        *pos += (uint64_t)n;
+        written(f->inode, *pos);
+    }
+    return n;
+}
+
+static loff_t seek_host(struct file *f, loff_t offset, int whence)
+{
+    const struct gofer_handle *h = f->data;
+    struct ring_request *rq = ring_get(P9_Tseek);
+    uint64_t pos = 0;
+    long err;
+
+    p9_put32(&rq->out, h->fid);
+    p9_put64(&rq->out, (uint64_t)offset);
+    p9_put32(&rq->out, (uint32_t)whence);
+    err = ring_call(rq);
+    if (err == 0) {
+        pos = p9_get64(&rq->in);
+        if (rq->in.bad || pos > INT64_MAX)
+            err = -EIO;
+    }
+    ring_put(rq);
+    if (err < 0)
+        return err;
+    f->pos = pos;
+    return (loff_t)pos;
+}
+
+static loff_t gofer_seek(struct file *f, loff_t offset, int whence)
+{
+    if ((whence == SEEK_DATA || whence == SEEK_HOLE) && offset >= 0)
+        return seek_host(f, offset, whence);
+    if (whence == SEEK_END && !gofer_sb(f->inode->sb)->exclusive) {
+        gofer_i(f->inode)->stale = true;
+        gofer_getattr(f->inode, STATX_SIZE);
+    }
+    return seek_generic(f, offset, whence);
+}
+
+static int gofer_fsync(struct file *f, bool data_only)
+{
+    const struct gofer_handle *h = f->data;
+    struct ring_request *rq = ring_get(P9_Tfsync);
+    long err;
+
+    p9_put32(&rq->out, h->fid);
+    p9_put32(&rq->out, data_only);
+    err = ring_call(rq);
+    ring_put(rq);
+    return (int)err;
+}
+
+static int gofer_fallocate(struct file *f, int mode, uint64_t offset, uint64_t len)
+{
+    const struct gofer_handle *h = f->data;
+    struct ring_request *rq = ring_get(P9_Tfallocate);
+    struct inode *inode = f->inode;
+    uint64_t old_size = inode->size;
+    long err;
+
+    p9_put32(&rq->out, h->fid);
+    p9_put32(&rq->out, (uint32_t)mode);
+    p9_put64(&rq->out, offset);
+    p9_put64(&rq->out, len);
+    err = ring_call(rq);
+    ring_put(rq);
+    if (err < 0)
+        return (int)err;
+    inode_touch(inode, ATTR_CTIME);
+    gofer_i(inode)->stale = true;
+    gofer_pages_drop(inode);
+    if (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE))
+        return gofer_getattr(inode, STATX_SIZE);
+    if (!(mode & FALLOC_FL_KEEP_SIZE) && offset + len > old_size) {
+        inode->size = offset + len;
+        gofer_maps_resized(inode, old_size);
+    }
+    return 0;
+}
+
+/*
+ * The last file is gone. A handle for reading is kept for the next open, as long as there is room; one for writing isn't,
+ * and on shared mounts none is: the host's owner shall get the space of a deleted file back.
+ */
+static void drop_idle_handles(struct inode *inode)
+{
+    struct gofer_inode *gi = gofer_i(inode);
+    size_t first = gofer_sb(inode->sb)->exclusive ? O_WRONLY : O_RDONLY;
+
+    if (gi->open_count > 0 || !gi->parent)
+        return;
+    for (size_t i = first; i < ARRAY_SIZE(gi->handle); i++) {
+        gofer_handle_put(gi->handle[i]);
+        gi->handle[i] = NULL;
+    }
+    gi->want_writable = false;
+}
+
+void gofer_release(struct file *f)
+{
+    gofer_i(f->inode)->open_count--;
+    gofer_handle_put(f->data);
+    drop_idle_handles(f->inode);
+}
+
+const struct file_ops gofer_file_ops = {
+    .read = gofer_read,
+    .write = gofer_write,
+    .seek = gofer_seek,
+    .fsync = gofer_fsync,
+    .fallocate = gofer_fallocate,
+    .release = gofer_release,
+    .mmap = gofer_mmap,
+    .page = gofer_page,
+};
