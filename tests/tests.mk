@@ -9,7 +9,8 @@ E2E_LOGS := $(O)/e2e
 TESTS_Q := $(if $(filter 1,$(V)),,@)
 
 GUEST_CC ?= gcc
-GUEST_CFLAGS := -std=gnu17 -O1 -g -Wall -Wextra -Wno-unused-parameter -D_GNU_SOURCE -pthread -Itests/guest
+GUEST_CFLAGS := -std=gnu17 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-stringop-overflow -Wno-stringop-overread \
+	-Wno-nonnull -D_GNU_SOURCE -pthread -Itests/guest
 
 guest_sources := $(wildcard tests/guest/*.c)
 guest_programs := $(patsubst tests/guest/%.c,$(GUEST_TESTS)/%,$(guest_sources))
