@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 
 #include "common/log.h"
@@ -31,6 +32,8 @@ enum {
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
 #define MSR_SFMASK 0xc0000084u
+
+#define HWCAP2_FSGSBASE 2 /* asm/hwcap2.h */
 
 #define XCR0_SUPPORTED 0xe7ull /* x87 SSE AVX, AVX-512's three; not MPX, PKU, AMX */
 
@@ -221,9 +224,14 @@ struct cpuid_table {
     struct kvm_cpuid_entry2 entries[CPUID_MAX];
 };
 
-/* Sets CPUID; tells of FSGSBASE, and what XCR0 may hold. */
-static int init_cpuid(struct vm *vm, bool *ret_fsgsbase, uint64_t *ret_xcr0)
+/*
+ * Sets CPUID; tells what XCR0 may hold, 0 if KVM offers no XSAVE. (Software KVM tells of fewer features here than its
+ * guest's ring 3 sees and has: there CPUID and XCR0 are the host's whatever is set.)
+ */
+static int init_cpuid(struct vm *vm, uint64_t *ret_xcr0)
 {
+    bool xsave = false;
+
     static struct cpuid_table table;
 
     table.head.nent = CPUID_MAX;
@@ -231,15 +239,14 @@ static int init_cpuid(struct vm *vm, bool *ret_fsgsbase, uint64_t *ret_xcr0)
         log_errno("KVM_GET_SUPPORTED_CPUID", errno);
         return -1;
     }
-    *ret_fsgsbase = false;
-    *ret_xcr0 = 3;
+    *ret_xcr0 = 0;
     for (uint32_t i = 0; i < table.head.nent; i++) {
         struct kvm_cpuid_entry2 *e = &table.entries[i];
 
         filter_cpuid(e);
-        if (e->function == 7 && e->index == 0)
-            *ret_fsgsbase = e->ebx & 1;
-        if (e->function == 0xd && e->index == 0)
+        if (e->function == 1)
+            xsave = e->ecx >> 26 & 1;
+        if (e->function == 0xd && e->index == 0 && xsave)
             *ret_xcr0 = e->eax | 3;
     }
     if (ioctl(vm->vcpu_fd, KVM_SET_CPUID2, &table) < 0) {
@@ -282,25 +289,26 @@ int cpu_state_init_vcpu(struct vm *vm)
     struct kvm_xcrs xcrs = { .nr_xcrs = 1 };
     struct kvm_sregs sregs;
     uint64_t xcr0;
-    bool fsgsbase;
 
-    if (init_cpuid(vm, &fsgsbase, &xcr0) < 0)
-        return -1;
-    xcrs.xcrs[0].value = xcr0;
-    if (!fsgsbase) {
-        log_error("this processor", "has no FSGSBASE, which vmm needs");
+    if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
+        log_error("this host", "has no FSGSBASE (processor or kernel), which vmm needs");
         return -1;
     }
+    if (init_cpuid(vm, &xcr0) < 0)
+        return -1;
+    xcrs.xcrs[0].value = xcr0;
     if (ioctl(vm->vcpu_fd, KVM_GET_SREGS, &sregs) < 0) {
         log_errno("KVM_GET_SREGS", errno);
         return -1;
     }
     cpu_state_sregs(&sregs, 11);
+    if (!xcr0)
+        sregs.cr4 &= ~(uint64_t)CR4_OSXSAVE;
     if (ioctl(vm->vcpu_fd, KVM_SET_SREGS, &sregs) < 0) {
         log_errno("KVM_SET_SREGS", errno);
         return -1;
     }
-    if (ioctl(vm->vcpu_fd, KVM_SET_XCRS, &xcrs) < 0) {
+    if (xcr0 && ioctl(vm->vcpu_fd, KVM_SET_XCRS, &xcrs) < 0) {
         log_errno("KVM_SET_XCRS", errno);
         return -1;
     }

@@ -1,57 +1,40 @@
 /*
- * What the vmm may ask of the host's kernel once a guest runs, and who needs it. The form is that of
- * gofer/seccomp_policy.h.
+ * What the vmm may ask of the host's kernel while the guest runs, and who needs it. For the form see
+ * gofer/seccomp_policy.h. Each thread installs it after its set-up.
  */
 #define SECCOMP_POLICY(ALLOW, ALLOW_ARG, ALLOW_MASK, REFUSE)                                       \
     /* the virtual machine */                                                                      \
-    ALLOW_ARG(ioctl, 1, KVM_RUN, "the run loop")                                                   \
-    ALLOW_ARG(ioctl, 1, KVM_SET_USER_MEMORY_REGION, "RAM_GROW, MAP, UNMAP")                        \
-    ALLOW_ARG(ioctl, 1, KVM_GET_REGS, "diverting to the shim where registers aren't synced")       \
-    ALLOW_ARG(ioctl, 1, KVM_SET_REGS, "diverting to the shim where registers aren't synced")       \
-    ALLOW_ARG(ioctl, 1, KVM_GET_SREGS, "a report of a broken guest; TR_RETRY")                     \
-    ALLOW_ARG(ioctl, 1, KVM_SET_SREGS, "TR_RETRY")                                                 \
-    ALLOW_ARG(ioctl, 1, KVM_GET_VCPU_EVENTS, "is an exception queued? where it isn't synced")      \
-    ALLOW_ARG(ioctl, 1, KVM_SET_VCPU_EVENTS, "dropping a queued exception")                        \
-    /* memory of the guest and of malloc */                                                        \
-    ALLOW_MASK(mmap, 2, PROT_EXEC, 0, "RAM_GROW, MAP, a lost window page, malloc")                 \
-    ALLOW_MASK(mprotect, 2, PROT_EXEC, 0, "malloc")                                                \
-    ALLOW(munmap, "UNMAP, malloc")                                                                 \
-    ALLOW(mremap, "malloc")                                                                        \
-    ALLOW(madvise, "DISCARD, huge pages")                                                          \
-    ALLOW(brk, "malloc")                                                                           \
-    ALLOW(newfstatat, "donated files: type and size (fstat)")                                      \
-    ALLOW(fstat, "donated files: type and size")                                                   \
-    ALLOW_ARG(fcntl, 1, F_GETFL, "donated files: access mode")                                     \
-    /* events */                                                                                   \
+    ALLOW_ARG(ioctl, 1, KVM_RUN, "vcpu.c: run loop")                                               \
+    ALLOW_ARG(ioctl, 1, KVM_SET_USER_MEMORY_REGION, "vm.c: RAM and window grow")                   \
+    ALLOW_ARG(ioctl, 1, KVM_GET_SREGS, "hypercall.c: TR_RETRY")                                    \
+    ALLOW_ARG(ioctl, 1, KVM_SET_SREGS, "hypercall.c: TR_RETRY")                                    \
+    ALLOW(madvise, "hypercall.c: DISCARD")                                                         \
+    ALLOW_MASK(mmap, 2, PROT_EXEC, 0, "window.c: donated files; the C library's memory")           \
+    ALLOW(munmap, "the C library's memory")                                                        \
+    ALLOW(brk, "the C library's memory")                                                           \
+    /* donated descriptors */                                                                      \
+    ALLOW(recvmsg, "window.c: notes of the gofer")                                                 \
+    ALLOW(fstat, "window.c: a donated file's type and size")                                       \
+    ALLOW(newfstatat, "the same, as the C library makes it")                                       \
+    ALLOW_ARG(fcntl, 1, F_GETFL, "window.c: a donated file's access mode")                         \
+    ALLOW_ARG(fcntl, 1, F_DUPFD_CLOEXEC, "window.c: mappings keep their file")                     \
+    ALLOW(close, "window.c: tokens dropped")                                                       \
+    /* waiting, kicks, time */                                                                     \
+    ALLOW(ppoll, "hypercall.c: WAIT; events.c")                                                    \
     ALLOW(read, "eventfds, timerfds, signalfd")                                                    \
-    ALLOW(write, "eventfds; LOG and errors on stderr, --strace, --report")                         \
-    ALLOW(writev, "LOG")                                                                           \
-    ALLOW(recvmsg, "notes of the gofer")                                                           \
-    ALLOW(poll, "WAIT")                                                                            \
-    ALLOW(ppoll, "WAIT")                                                                           \
-    ALLOW(timerfd_settime, "DEADLINE")                                                             \
-    ALLOW(timer_settime, "DEADLINE")                                                               \
-    ALLOW(futex, "between the event thread and the run loop")                                      \
-    ALLOW(clock_gettime, "where the vDSO can't serve it")                                          \
-    ALLOW(clock_nanosleep, "waiting for the gofer's end")                                          \
-    ALLOW(getrusage, "--report, --cpu-time")                                                       \
-    ALLOW(wait4, "how the gofer ended")                                                            \
-    ALLOW(waitid, "how the gofer ended")                                                           \
-    ALLOW(close, "donated files that are dropped")                                                 \
-    ALLOW(lseek, "--report")                                                                       \
-    /* signals and threads */                                                                      \
-    ALLOW(rt_sigreturn, "kicks")                                                                   \
-    ALLOW(rt_sigprocmask, "kicks; thread start and end")                                           \
-    ALLOW(rt_sigaction, "stopping with the app")                                                   \
-    ALLOW(tgkill, "kicks; ending by the app's signal")                                             \
-    ALLOW_ARG(kill, 1, SIGSTOP, "STOP: the vmm stops with the app")                                \
-    ALLOW(getpid, "kicks")                                                                         \
-    ALLOW(gettid, "kicks")                                                                         \
-    ALLOW_MASK(clone, 0, CLONE_THREAD | CLONE_VM | CLONE_NEWUSER, CLONE_THREAD | CLONE_VM, "the event thread") \
-    REFUSE(clone3, ENOSYS, "its flags can't be seen by a filter; libc falls back to clone")        \
-    ALLOW(set_robust_list, "the event thread")                                                     \
-    ALLOW(rseq, "the event thread")                                                                \
-    ALLOW(sched_yield, "the event thread")                                                         \
-    ALLOW(restart_syscall, "waiting after a stop signal")                                          \
-    ALLOW(exit, "the event thread")                                                                \
+    ALLOW(writev, "log lines")                                                                     \
+    ALLOW(write, "eventfds; log, trace and report")                                                \
+    ALLOW(timerfd_settime, "hypercall.c: DEADLINE; events.c")                                      \
+    ALLOW(futex, "locks between the two threads")                                                  \
+    ALLOW(tgkill, "vcpu.c: kick")                                                                  \
+    ALLOW(getpid, "vcpu.c: kick; hypercall.c: STOP")                                               \
+    ALLOW(gettid, "the C library")                                                                 \
+    ALLOW_ARG(kill, 1, SIGSTOP, "hypercall.c: STOP")                                               \
+    ALLOW(rt_sigreturn, "vcpu.c: end of the kick's handler")                                       \
+    ALLOW(rt_sigprocmask, "the C library")                                                         \
+    ALLOW(clock_gettime, "clock.c where there is no vDSO; --cpu-time")                             \
+    ALLOW(restart_syscall, "ppoll after a stop")                                                   \
+    ALLOW(getrusage, "report.c")                                                                   \
+    /* the end */                                                                                  \
+    ALLOW(exit, "a thread's end")                                                                  \
     ALLOW(exit_group, "the end")
