@@ -434,6 +434,45 @@ gpa_t frame_zalloc_huge(void)
     return gpa;
 }
 
+void frame_get_huge(gpa_t gpa)
+{
+    uint32_t *refs = refs_of(gpa);
+
+    for (unsigned int i = 0; i < BLOCK_FRAMES; i++)
+        refs[i]++;
+}
+
+bool frame_huge_is_exclusive(gpa_t gpa)
+{
+    const uint32_t *refs = refs_of(gpa);
+
+    for (unsigned int i = 0; i < BLOCK_FRAMES; i++) {
+        if (refs[i] != 1)
+            return false;
+    }
+    return true;
+}
+
+void frame_put_huge(gpa_t gpa)
+{
+    struct block *b = block_of(gpa);
+
+    if (!frame_huge_is_exclusive(gpa)) {
+        for (unsigned int i = 0; i < BLOCK_FRAMES; i++)
+            frame_put(gpa + i * PAGE_SIZE);
+        return;
+    }
+    memset(refs_of(gpa), 0, BLOCK_FRAMES * sizeof(uint32_t));
+    memset(b->used, 0, sizeof(b->used));
+    b->used_count = 0;
+    b->dirty_free = BLOCK_FRAMES;
+    b->state = BLOCK_FREE;
+    list_push_front(&free_blocks, &b->node);
+    dirty_whole += BLOCK_FRAMES;
+    used_frames -= BLOCK_FRAMES;
+    frame_trim(false);
+}
+
 /* The first of count free frames in a row in b; BLOCK_FRAMES if there are none. */
 static unsigned int find_run(const struct block *b, unsigned int count)
 {

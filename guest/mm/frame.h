@@ -45,6 +45,11 @@ void frame_get(gpa_t gpa);
 void frame_put(gpa_t gpa);
 uint32_t frame_refs(gpa_t gpa);
 
+/* The same for the 512 frames of a huge page; exclusive: nobody else has a reference to any of them. */
+void frame_get_huge(gpa_t gpa);
+void frame_put_huge(gpa_t gpa);
+bool frame_huge_is_exclusive(gpa_t gpa);
+
 /*
  * For memory from pages_alloc: how many pages the run at ptr has.
  */
@@ -58,6 +63,12 @@ void frame_trim(bool all);
  * map on its first use; NULL if there is no memory for the tables.
  */
 void *window_ptr(gpa_t gpa, uint64_t len);
+
+/* The same for any page: of RAM or of the window. */
+static inline void *page_ptr(gpa_t gpa, uint64_t len)
+{
+    return gpa < GPA_RAM_END ? gpa_to_ptr(gpa) : window_ptr(gpa, len);
+}
 
 /* Put [gpa, gpa + len) (2 MiB aligned) into the direct map with 2 MiB pages. -ENOMEM (mm/direct.c). */
 long direct_map(gpa_t gpa, uint64_t len, bool writable);

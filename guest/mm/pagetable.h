@@ -22,12 +22,21 @@ struct mm;
 #define PTE_D 0x40ull
 #define PTE_PS 0x80ull
 #define PTE_OWNED 0x200ull /* ours to say: this entry holds a page, present or not */
+#define PTE_WRITE_OK 0x400ull /* shared mappings: the file gave this page for writing */
 #define PTE_NX (1ull << 63)
 #define PTE_ADDR 0x000ffffffffff000ull
 #define PTE_TABLE (PTE_P | PTE_W | PTE_U | PTE_A)
 
 /* The vmm's first top-level table: its entry SHIM_PML4_INDEX is in every address space. */
 #define BOOT_PML4 GPA_BOOT_PT
+
+/* The frame at addr, from its entry, which may be a huge page's. */
+static inline gpa_t pte_gpa(uint64_t entry, uaddr_t addr)
+{
+    gpa_t gpa = entry & PTE_ADDR;
+
+    return entry & PTE_PS ? (gpa & ~(HUGE_SIZE - 1)) + (PAGE_DOWN(addr) & (HUGE_SIZE - 1)) : gpa;
+}
 
 /* The entry bits for a page with this protection; write says whether PROT_WRITE may already take effect. */
 uint64_t pte_bits(uint32_t prot, bool write);
@@ -64,6 +73,12 @@ long pt_clear(struct mm *mm, uaddr_t start, uaddr_t end, uaddr_t floor, uaddr_t 
  * private ones become writable at once if nobody else has their frame. Huge pages at the edges must have been split.
  */
 void pt_protect(struct mm *mm, uaddr_t start, uaddr_t end, uint32_t prot, bool shared);
+
+/* May a private page be written in place: nobody else has its frame? */
+bool pt_is_exclusive(uint64_t entry, bool huge);
+
+/* Split the huge pages that start or end lies inside of. -ENOMEM. */
+long pt_split_edges(struct mm *mm, uaddr_t start, uaddr_t end);
 
 /* Copy the entries of [start, end) to child; private pages become read-only in both. -ENOMEM. */
 long pt_copy(struct mm *parent, struct mm *child, uaddr_t start, uaddr_t end, bool shared);

@@ -1,0 +1,497 @@
+/*
+ * Page faults: which page belongs there, and how many of its neighbours come along. A fault costs 7 us on software KVM and
+ * a page-table entry nothing, so neighbours are generous where they are free (file pages in the window, fresh frames) and
+ * grow with use where they cost memory.
+ */
+#include <linux/mman.h>
+#include <linux/resource.h>
+
+#include "fs/file.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#include "mm/frame.h"
+#include "mm/mm.h"
+#include "mm/pagetable.h"
+#include "mm/vma.h"
+#include "proc/process.h"
+#include "proc/signal.h"
+
+#define ANON_WINDOW_MIN 0x10000u
+#define ANON_WINDOW_MAX HUGE_SIZE
+#define ANON_RSS_SHIFT 4             /* the smallest window is this fraction of what is in use */
+#define FILE_WINDOW (2ul << 20)      /* file pages mapped on each side of a fault */
+#define FILE_COPY_MAX 0x10000u       /* writable private mappings up to this size are copied as a whole */
+#define RAM_FILE_WINDOW_MAX 0x40000u /* pages of files in RAM may be holes that cost memory: only for sequential use */
+#define COW_WINDOW_MIN 0x4000u
+#define COW_WINDOW_MAX 0x10000u
+#define STACK_STEP 0x10000u
+
+struct range {
+    uaddr_t lo, hi;
+};
+
+/* The aligned range of size bytes around addr, as far as vma goes. */
+static struct range around(const struct vma *vma, uaddr_t addr, uint64_t size)
+{
+    uaddr_t lo = ALIGN_DOWN(addr, size);
+
+    return (struct range){ MAX(lo, vma->start), MIN(lo + size, vma->end) };
+}
+
+/* How much this fault gets: min, or twice the last time's if the app goes on where that ended, up to max. */
+static uint64_t sequential_window(struct vma *vma, uaddr_t addr, uint64_t min, uint64_t max)
+{
+    uint64_t window = addr == vma->next_fault ? (uint64_t)vma->fault_window * 2 : min;
+
+    window = MIN(MAX(window, min), max);
+    vma->fault_window = (uint32_t)window;
+    return window;
+}
+
+/* --- anonymous memory --- */
+
+static uint64_t round_down_pow2(uint64_t x)
+{
+    return x ? 1ull << (63 - __builtin_clzll(x)) : 0;
+}
+
+static uint64_t anon_window(const struct mm *mm, struct vma *vma, uaddr_t addr)
+{
+    uint64_t free = frame_free_count(), total = frame_total(), min, max = ANON_WINDOW_MAX;
+
+    if (free < total / 32)
+        return PAGE_SIZE;
+    if ((vma->flags & VMA_NOHUGE) || free < total / 8)
+        max = ANON_WINDOW_MIN;
+    if (vma->flags & VMA_HUGE)
+        return max;
+    min = round_down_pow2(mm->rss_pages * PAGE_SIZE >> ANON_RSS_SHIFT);
+    return sequential_window(vma, addr, MIN(MAX(min, ANON_WINDOW_MIN), max), max);
+}
+
+static bool map_huge(struct mm *mm, struct vma *vma, uaddr_t addr)
+{
+    gpa_t gpa;
+
+    if (!pt_huge_is_free(mm, addr))
+        return false;
+    gpa = frame_zalloc_huge();
+    if (!gpa)
+        return false;
+    if (pt_set_huge(mm, addr, gpa, pte_bits(vma->prot, true)))
+        return true;
+    frame_put_huge(gpa);
+    return false;
+}
+
+/* Zeroed frames for the empty entries of r, which lies in one page table. -ENOMEM if addr itself gets none. */
+static long fill_zero(struct mm *mm, struct vma *vma, struct range r, uaddr_t addr)
+{
+    uint64_t bits = pte_bits(vma->prot, true);
+    uint64_t *entry = pt_make(mm, addr);
+    gpa_t gpa;
+
+    if (!entry)
+        return -ENOMEM;
+    if (!*entry) {
+        gpa = frame_zalloc();
+        if (!gpa)
+            return -ENOMEM;
+        pt_set(mm, entry, gpa, bits);
+    }
+    entry -= (addr - r.lo) / PAGE_SIZE;
+    for (uaddr_t at = r.lo; at < r.hi; at += PAGE_SIZE, entry++) {
+        if (*entry)
+            continue;
+        gpa = frame_zalloc();
+        if (!gpa)
+            break;
+        pt_set(mm, entry, gpa, bits);
+    }
+    return 0;
+}
+
+static long anon_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint64_t window)
+{
+    struct range r = around(vma, addr, window);
+
+    vma->next_fault = r.hi;
+    if (r.hi - r.lo == HUGE_SIZE && !(vma->flags & VMA_NOHUGE) && map_huge(mm, vma, r.lo))
+        return 0;
+    return fill_zero(mm, vma, r, addr);
+}
+
+/* --- copy on write --- */
+
+/* A frame of our own with the content of the page at gpa; 0: no memory. */
+static gpa_t copy_frame(gpa_t gpa)
+{
+    const void *from = page_ptr(gpa, PAGE_SIZE);
+    gpa_t copy = from ? frame_alloc() : 0;
+
+    if (copy)
+        memcpy(gpa_to_ptr(copy), from, PAGE_SIZE);
+    return copy;
+}
+
+/* Give the entry a copy of its page. */
+static long copy_entry(struct mm *mm, uaddr_t addr, uint64_t *entry, uint64_t bits)
+{
+    uint64_t old = *entry;
+    gpa_t copy = copy_frame(old & PTE_ADDR);
+
+    if (!copy)
+        return -ENOMEM;
+    pt_set(mm, entry, copy, bits);
+    if (old & PTE_P)
+        pt_flush_later(mm, addr);
+    frame_put(old & PTE_ADDR);
+    return 0;
+}
+
+static long cow_copy(struct mm *mm, struct vma *vma, uaddr_t addr)
+{
+    uint64_t window = sequential_window(vma, addr, COW_WINDOW_MIN, COW_WINDOW_MAX);
+    struct range r = around(vma, addr, window);
+    uint64_t bits = pte_bits(vma->prot, true), *entry = pt_make(mm, addr);
+    long result;
+
+    if (!entry)
+        return -ENOMEM;
+    vma->next_fault = r.hi;
+    result = copy_entry(mm, addr, entry, bits);
+    entry -= (addr - r.lo) / PAGE_SIZE;
+    for (uaddr_t at = r.lo; at < r.hi && result == 0; at += PAGE_SIZE, entry++) {
+        /* Pages of the window may never be written: those wait for a fault of their own. */
+        if (*entry && !(*entry & PTE_W) && frame_is_ram(*entry & PTE_ADDR) && copy_entry(mm, at, entry, bits) < 0)
+            break;
+    }
+    return result;
+}
+
+static long write_private(struct mm *mm, struct vma *vma, uaddr_t addr, const uint64_t *entry, bool huge)
+{
+    struct range r;
+
+    if (pt_is_exclusive(*entry, huge)) {
+        /* The other side of a fork has gone, probably from the neighbours too. */
+        r = around(vma, addr, HUGE_SIZE);
+        pt_protect(mm, r.lo, r.hi, vma->prot, false);
+        return 0;
+    }
+    return cow_copy(mm, vma, addr);
+}
+
+/* --- files --- */
+
+struct file_fault {
+    struct mm *mm;
+    struct vma *vma;
+    struct file *file;
+    uint64_t vma_seq;
+    bool map_write; /* shared and writable: ask for pages to write to */
+    bool write;     /* this access writes */
+};
+
+static uint64_t offset_of(const struct vma *vma, uaddr_t addr)
+{
+    return vma->file_offset + (addr - vma->start);
+}
+
+/* The page for addr from its file. -EAGAIN: the VMAs changed while that slept. */
+static long get_page(const struct file_fault *ff, uaddr_t addr, gpa_t *ret_gpa, uint64_t *ret_run)
+{
+    gpa_t gpa = 0;
+    uint64_t run = PAGE_SIZE;
+    long r;
+
+    r = ff->file->ops->page(ff->file, offset_of(ff->vma, addr), ff->map_write, &gpa, &run);
+    if (r < 0)
+        return r;
+    if (ff->mm->vma_seq != ff->vma_seq) {
+        frame_put(gpa);
+        return -EAGAIN;
+    }
+    *ret_gpa = gpa;
+    *ret_run = run;
+    return 0;
+}
+
+/* Map the file's page at addr, or its copy; takes over the frame's reference. */
+static long set_file_page(const struct file_fault *ff, uaddr_t addr, gpa_t gpa, bool copy)
+{
+    uint64_t bits = pte_bits(ff->vma->prot, ff->map_write || copy) | (ff->map_write ? PTE_WRITE_OK : 0);
+    uint64_t *entry = pt_make(ff->mm, addr);
+    gpa_t own;
+
+    if (!entry || *entry) { /* somebody else was faster */
+        frame_put(gpa);
+        return entry ? 0 : -ENOMEM;
+    }
+    if (copy) {
+        own = copy_frame(gpa);
+        frame_put(gpa);
+        if (!own)
+            return -ENOMEM;
+        gpa = own;
+    }
+    pt_set(ff->mm, entry, gpa, bits);
+    return 0;
+}
+
+/* A file whose pages are frames (tmpfs): one at a time, more if the app goes through them in order. */
+static long map_ram_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa)
+{
+    struct vma *vma = ff->vma;
+    bool private = !(vma->flags & VMA_SHARED);
+    uint64_t window = sequential_window(vma, addr, PAGE_SIZE, RAM_FILE_WINDOW_MAX), run;
+    uaddr_t end = MIN(addr + window, vma->end);
+    long r = set_file_page(ff, addr, gpa, private && ff->write);
+
+    vma->next_fault = end;
+    for (addr += PAGE_SIZE; r == 0 && addr < end; addr += PAGE_SIZE) {
+        /* Errors in the neighbourhood (the end of the file) are for whoever touches it. */
+        if (get_page(ff, addr, &gpa, &run) < 0)
+            break;
+        if (set_file_page(ff, addr, gpa, private && ff->write) < 0)
+            break;
+    }
+    return r;
+}
+
+/* How far back from addr the mapping's pages lie in a row before gpa. */
+static uaddr_t window_start(const struct file_fault *ff, uaddr_t addr, gpa_t gpa)
+{
+    uaddr_t lo = addr - ff->vma->start > FILE_WINDOW ? addr - FILE_WINDOW : ff->vma->start;
+    gpa_t first;
+    uint64_t run;
+
+    if (lo == addr || get_page(ff, lo, &first, &run) < 0)
+        return addr;
+    if (frame_is_ram(first)) {
+        frame_put(first);
+        return addr;
+    }
+    return first + (addr - lo) == gpa && run >= addr - lo ? lo : addr;
+}
+
+/* Map window pages read-only or shared in bulk: r[lo] is at gpa. */
+static long map_window_range(const struct file_fault *ff, struct range r, gpa_t gpa)
+{
+    uint64_t bits = pte_bits(ff->vma->prot, ff->map_write) | (ff->map_write ? PTE_WRITE_OK : 0);
+    uint64_t *entry = NULL;
+
+    for (uaddr_t at = r.lo; at < r.hi; at += PAGE_SIZE, entry++) {
+        if (at == r.lo || at % HUGE_SIZE == 0)
+            entry = pt_make(ff->mm, at);
+        if (!entry)
+            return -ENOMEM;
+        if (!*entry)
+            pt_set(ff->mm, entry, gpa + (at - r.lo), bits);
+    }
+    return 0;
+}
+
+/* Data segments of programs are small and will be written: spare them the faults. */
+static bool copies_eagerly(const struct vma *vma)
+{
+    return !(vma->flags & VMA_SHARED) && (vma->prot & PROT_WRITE) && vma->end - vma->start <= FILE_COPY_MAX;
+}
+
+static long map_window_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa, uint64_t run)
+{
+    struct range r = { window_start(ff, addr, gpa), MIN(addr + MIN(run, FILE_WINDOW), ff->vma->end) };
+    long result = 0;
+
+    if (ff->mm->vma_seq != ff->vma_seq)
+        return -EAGAIN;
+    if (ff->write && !(ff->vma->flags & VMA_SHARED))
+        result = set_file_page(ff, addr, gpa, true);
+    if (result < 0)
+        return result;
+    gpa -= addr - r.lo;
+    if (!copies_eagerly(ff->vma))
+        return map_window_range(ff, r, gpa);
+    for (uaddr_t at = r.lo; at < r.hi && result == 0; at += PAGE_SIZE)
+        result = set_file_page(ff, at, gpa + (at - r.lo), true);
+    return result;
+}
+
+static long file_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint32_t error)
+{
+    struct file_fault ff = { .mm = mm, .vma = vma, .file = vma->file, .vma_seq = mm->vma_seq };
+    uint64_t run;
+    gpa_t gpa;
+    long r;
+
+    if (!vma->file->ops->page)
+        return -EFAULT;
+    ff.map_write = (vma->flags & VMA_SHARED) && (vma->prot & PROT_WRITE);
+    ff.write = error & FAULT_WRITE;
+    file_get(ff.file);
+    r = get_page(&ff, addr, &gpa, &run);
+    if (r == 0)
+        r = frame_is_ram(gpa) ? map_ram_pages(&ff, addr, gpa) : map_window_pages(&ff, addr, gpa, run);
+    file_put(ff.file);
+    return r == -EAGAIN ? 0 : r; /* changed meanwhile: the access faults again */
+}
+
+/* --- what a fault means --- */
+
+/* There is a page: the access lacks a right that the VMA grants, or somebody else has resolved it. */
+static long present_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint32_t error, uint64_t *entry, bool huge)
+{
+    if (!(error & FAULT_WRITE) || (*entry & PTE_W)) {
+        pt_flush_later(mm, addr);
+        return 0;
+    }
+    if (!(vma->flags & VMA_SHARED))
+        return write_private(mm, vma, addr, entry, huge);
+    /* The file gave it for reading only: ask again, for writing. */
+    pt_clear(mm, addr, addr + PAGE_SIZE, 0, 0);
+    return file_fault(mm, vma, addr, error);
+}
+
+static long resolve(struct mm *mm, struct vma *vma, uaddr_t addr, uint32_t error, uint64_t window)
+{
+    bool huge = false;
+    uint64_t *entry = pt_find(mm, addr, &huge);
+    long r;
+
+    if (entry && *entry)
+        r = present_fault(mm, vma, addr, error, entry, huge);
+    else if (vma->file)
+        r = file_fault(mm, vma, addr, error);
+    else
+        r = anon_fault(mm, vma, addr, window ? window : anon_window(mm, vma, addr));
+    pt_flush(mm);
+    return r;
+}
+
+/* May the stack begin at start, given what lies below it? */
+static bool stack_fits(struct mm *mm, struct vma *vma, uaddr_t start)
+{
+    const struct vma *prev = vma_prev(vma);
+
+    if (start < APP_BASE || vma->end - start > rlimit(RLIMIT_STACK))
+        return false;
+    if (mm->total_pages + ((vma->start - start) >> PAGE_SHIFT) > rlimit(RLIMIT_AS) >> PAGE_SHIFT)
+        return false;
+    if (!prev || prev->end + STACK_GUARD_GAP <= start)
+        return true;
+    return prev->end <= start && (!prev->prot || (prev->flags & VMA_GROWSDOWN));
+}
+
+static bool grow_stack(struct mm *mm, struct vma *vma, uaddr_t addr)
+{
+    uaddr_t start = PAGE_DOWN(addr), generous = vma->start - MIN(vma->start, STACK_STEP);
+
+    if (generous < start && stack_fits(mm, vma, generous))
+        start = generous;
+    if (!stack_fits(mm, vma, start))
+        return false;
+    vma_resize(mm, vma, start, vma->end);
+    return true;
+}
+
+static bool is_allowed(const struct vma *vma, uint32_t error)
+{
+    if (error & FAULT_WRITE)
+        return vma->prot & PROT_WRITE;
+    if (error & FAULT_FORCE)
+        return true;
+    return vma->prot & (error & FAULT_EXEC ? PROT_EXEC : PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+static void out_of_memory(const struct mm *mm)
+{
+    klog(LOG_ERROR, "out of memory: all %lu MiB of --mem are in use, %s (pid %d) is killed", frame_total() >> 8,
+         current->comm, current->proc->pid);
+    if (mm == current->mm)
+        signal_send_process(current->proc, SIGKILL, SI_KERNEL, 0, 0);
+}
+
+bool mm_fault(struct mm *mm, uaddr_t addr, uint32_t error, struct fault *ret)
+{
+    struct vma *vma = mm_find(mm, addr);
+    long r;
+
+    mm->fault_count++;
+    *ret = (struct fault){ SIGSEGV, SEGV_MAPERR, addr };
+    if (!vma)
+        return false;
+    if (vma->start > addr && (!(vma->flags & VMA_GROWSDOWN) || !grow_stack(mm, vma, addr)))
+        return false;
+    if (!is_allowed(vma, error)) {
+        ret->si_code = SEGV_ACCERR;
+        return false;
+    }
+    r = resolve(mm, vma, PAGE_DOWN(addr), error, 0);
+    if (r == 0)
+        return true;
+    if (r == -ENOMEM) {
+        out_of_memory(mm);
+        *ret = (struct fault){ SIGKILL, SI_KERNEL, addr };
+    } else {
+        *ret = (struct fault){ SIGBUS, BUS_ADRERR, addr };
+    }
+    return false;
+}
+
+/* --- on request --- */
+
+/* Bring in what vma has at addr. Returns where to go on; 0 to stop. */
+static uaddr_t populate_one(struct mm *mm, struct vma *vma, uaddr_t addr, bool write)
+{
+    uint32_t error = write && (vma->prot & PROT_WRITE) ? FAULT_WRITE : 0;
+    bool huge = false;
+    const uint64_t *entry = pt_find(mm, addr, &huge);
+
+    if (entry && *entry && (!error || (*entry & PTE_W)))
+        return huge ? ALIGN_DOWN(addr, HUGE_SIZE) + HUGE_SIZE : addr + PAGE_SIZE;
+    if (!is_allowed(vma, error) || resolve(mm, vma, addr, error, HUGE_SIZE) < 0)
+        return 0;
+    return addr + PAGE_SIZE;
+}
+
+long mm_populate(struct mm *mm, uaddr_t addr, uint64_t len, bool write)
+{
+    uaddr_t end = addr + len;
+
+    for (addr = PAGE_DOWN(addr); addr < end;) {
+        struct vma *vma = mm_find(mm, addr); /* each time anew: it may have slept */
+
+        if (!vma || vma->start > addr)
+            return -ENOMEM;
+        addr = populate_one(mm, vma, addr, write);
+        if (!addr)
+            return -EFAULT;
+    }
+    return 0;
+}
+
+long mm_pin_copy(struct mm *mm, uaddr_t addr, gpa_t *ret_gpa)
+{
+    struct vma *vma;
+    uint64_t *entry;
+    gpa_t gpa;
+    bool huge;
+    long r;
+
+    r = mm_pin_page(mm, addr, FAULT_FORCE, &gpa);
+    if (r < 0)
+        return r;
+    frame_put(gpa);
+    vma = mm_find(mm, addr);
+    entry = pt_make(mm, addr); /* splits a huge page */
+    if (!vma || vma->start > addr || (vma->flags & VMA_SHARED) || !entry || !*entry)
+        return -EFAULT;
+    huge = false;
+    if (!pt_is_exclusive(*entry, huge) && copy_entry(mm, PAGE_DOWN(addr), entry, pte_bits(vma->prot, true)) < 0)
+        return -EFAULT;
+    pt_flush(mm);
+    *ret_gpa = *entry & PTE_ADDR;
+    frame_get(*ret_gpa);
+    return 0;
+}
