@@ -99,11 +99,6 @@ ssize_t file_path(const struct file *f, char *buf, size_t size)
 
     if (!f->dentry)
         return -ENOENT;
-    if (!f->mount) {
-        /* memfd and shared anonymous memory: a name that isn't in any directory */
-        len = ksnprintf(buf, size, "/%s (deleted)", f->dentry->name);
-        return (size_t)len < size ? len : -ENAMETOOLONG;
-    }
     len = path_text(&p, NULL, buf, size, &text);
     if (len >= 0)
         memmove(buf, text, (size_t)len + 1);

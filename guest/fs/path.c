@@ -70,8 +70,14 @@ ssize_t path_text(const struct path *p, const struct path *root, char *buf, size
     if (p->dentry->deleted && !prepend(&t, deleted, sizeof(deleted) - 1))
         return -ENAMETOOLONG;
     end = t.pos;
-    if (!prepend_names(&t, *p, root, &reached))
+    if (p->mount->id == 0) {
+        /* a nameless file (memfd): its name is in no directory */
+        if (!prepend(&t, p->dentry->name, p->dentry->name_len) || !prepend(&t, "/", 1))
+            return -ENAMETOOLONG;
+        reached = true;
+    } else if (!prepend_names(&t, *p, root, &reached)) {
         return -ENAMETOOLONG;
+    }
     if (t.pos == end && !prepend(&t, "/", 1))
         return -ENAMETOOLONG;
     if (!reached && !path_equal(root, &vfs_root) && !prepend(&t, unreachable, sizeof(unreachable) - 1))

@@ -9,15 +9,15 @@
 #define SYS_TABLE_H
 
 #define SYSCALL_LIST(X) \
-    X(0, read, NONE) \
-    X(1, write, NONE) \
-    X(2, open, NONE) \
-    X(3, close, NONE) \
-    X(4, stat, NONE) \
-    X(5, fstat, NONE) \
-    X(6, lstat, NONE) \
+    X(0, read, FULL) \
+    X(1, write, FULL) \
+    X(2, open, FULL) \
+    X(3, close, FULL) \
+    X(4, stat, FULL) \
+    X(5, fstat, FULL) \
+    X(6, lstat, FULL) \
     X(7, poll, NONE) \
-    X(8, lseek, NONE) \
+    X(8, lseek, FULL) \
     X(9, mmap, NONE) \
     X(10, mprotect, NONE) \
     X(11, munmap, NONE) \
@@ -26,11 +26,11 @@
     X(14, rt_sigprocmask, NONE) \
     X(15, rt_sigreturn, NONE) \
     X(16, ioctl, NONE) \
-    X(17, pread64, NONE) \
-    X(18, pwrite64, NONE) \
-    X(19, readv, NONE) \
-    X(20, writev, NONE) \
-    X(21, access, NONE) \
+    X(17, pread64, FULL) \
+    X(18, pwrite64, FULL) \
+    X(19, readv, FULL) \
+    X(20, writev, FULL) \
+    X(21, access, FULL) \
     X(22, pipe, NONE) \
     X(23, select, NONE) \
     X(24, sched_yield, NONE) \
@@ -41,8 +41,8 @@
     X(29, shmget, NONE) \
     X(30, shmat, NONE) \
     X(31, shmctl, NONE) \
-    X(32, dup, NONE) \
-    X(33, dup2, NONE) \
+    X(32, dup, FULL) \
+    X(33, dup2, FULL) \
     X(34, pause, NONE) \
     X(35, nanosleep, NONE) \
     X(36, getitimer, NONE) \
@@ -87,24 +87,24 @@
     X(75, fdatasync, NONE) \
     X(76, truncate, NONE) \
     X(77, ftruncate, NONE) \
-    X(78, getdents, NONE) \
-    X(79, getcwd, NONE) \
-    X(80, chdir, NONE) \
-    X(81, fchdir, NONE) \
-    X(82, rename, NONE) \
-    X(83, mkdir, NONE) \
-    X(84, rmdir, NONE) \
-    X(85, creat, NONE) \
-    X(86, link, NONE) \
-    X(87, unlink, NONE) \
-    X(88, symlink, NONE) \
-    X(89, readlink, NONE) \
+    X(78, getdents, FULL) \
+    X(79, getcwd, FULL) \
+    X(80, chdir, FULL) \
+    X(81, fchdir, FULL) \
+    X(82, rename, FULL) \
+    X(83, mkdir, FULL) \
+    X(84, rmdir, FULL) \
+    X(85, creat, FULL) \
+    X(86, link, FULL) \
+    X(87, unlink, FULL) \
+    X(88, symlink, FULL) \
+    X(89, readlink, FULL) \
     X(90, chmod, NONE) \
     X(91, fchmod, NONE) \
     X(92, chown, NONE) \
     X(93, fchown, NONE) \
     X(94, lchown, NONE) \
-    X(95, umask, NONE) \
+    X(95, umask, FULL) \
     X(96, gettimeofday, NONE) \
     X(97, getrlimit, NONE) \
     X(98, getrusage, NONE) \
@@ -142,12 +142,12 @@
     X(130, rt_sigsuspend, NONE) \
     X(131, sigaltstack, NONE) \
     X(132, utime, NONE) \
-    X(133, mknod, NONE) \
+    X(133, mknod, FULL) \
     X(134, uselib, NONE) \
     X(135, personality, NONE) \
     X(136, ustat, NONE) \
-    X(137, statfs, NONE) \
-    X(138, fstatfs, NONE) \
+    X(137, statfs, FULL) \
+    X(138, fstatfs, FULL) \
     X(139, sysfs, NONE) \
     X(140, getpriority, NONE) \
     X(141, setpriority, NONE) \
@@ -164,18 +164,18 @@
     X(152, munlockall, NONE) \
     X(153, vhangup, NONE) \
     X(154, modify_ldt, NONE) \
-    X(155, pivot_root, NONE) \
+    X(155, pivot_root, PART) \
     X(156, _sysctl, NONE) \
     X(157, prctl, NONE) \
     X(158, arch_prctl, NONE) \
     X(159, adjtimex, NONE) \
     X(160, setrlimit, NONE) \
-    X(161, chroot, NONE) \
+    X(161, chroot, FULL) \
     X(162, sync, NONE) \
     X(163, acct, NONE) \
     X(164, settimeofday, NONE) \
-    X(165, mount, NONE) \
-    X(166, umount2, NONE) \
+    X(165, mount, PART) \
+    X(166, umount2, PART) \
     X(167, swapon, NONE) \
     X(168, swapoff, NONE) \
     X(169, reboot, NONE) \
@@ -226,7 +226,7 @@
     X(214, epoll_ctl_old, NONE) \
     X(215, epoll_wait_old, NONE) \
     X(216, remap_file_pages, NONE) \
-    X(217, getdents64, NONE) \
+    X(217, getdents64, FULL) \
     X(218, set_tid_address, NONE) \
     X(219, restart_syscall, NONE) \
     X(220, semtimedop, NONE) \
@@ -266,19 +266,19 @@
     X(254, inotify_add_watch, NONE) \
     X(255, inotify_rm_watch, NONE) \
     X(256, migrate_pages, NONE) \
-    X(257, openat, NONE) \
-    X(258, mkdirat, NONE) \
-    X(259, mknodat, NONE) \
+    X(257, openat, FULL) \
+    X(258, mkdirat, FULL) \
+    X(259, mknodat, FULL) \
     X(260, fchownat, NONE) \
     X(261, futimesat, NONE) \
-    X(262, newfstatat, NONE) \
-    X(263, unlinkat, NONE) \
-    X(264, renameat, NONE) \
-    X(265, linkat, NONE) \
-    X(266, symlinkat, NONE) \
-    X(267, readlinkat, NONE) \
+    X(262, newfstatat, FULL) \
+    X(263, unlinkat, FULL) \
+    X(264, renameat, FULL) \
+    X(265, linkat, FULL) \
+    X(266, symlinkat, FULL) \
+    X(267, readlinkat, FULL) \
     X(268, fchmodat, NONE) \
-    X(269, faccessat, NONE) \
+    X(269, faccessat, FULL) \
     X(270, pselect6, NONE) \
     X(271, ppoll, NONE) \
     X(272, unshare, NONE) \
@@ -301,11 +301,11 @@
     X(289, signalfd4, NONE) \
     X(290, eventfd2, NONE) \
     X(291, epoll_create1, NONE) \
-    X(292, dup3, NONE) \
+    X(292, dup3, FULL) \
     X(293, pipe2, NONE) \
     X(294, inotify_init1, NONE) \
-    X(295, preadv, NONE) \
-    X(296, pwritev, NONE) \
+    X(295, preadv, FULL) \
+    X(296, pwritev, FULL) \
     X(297, rt_tgsigqueueinfo, NONE) \
     X(298, perf_event_open, NONE) \
     X(299, recvmmsg, NONE) \
@@ -325,7 +325,7 @@
     X(313, finit_module, NONE) \
     X(314, sched_setattr, NONE) \
     X(315, sched_getattr, NONE) \
-    X(316, renameat2, NONE) \
+    X(316, renameat2, FULL) \
     X(317, seccomp, NONE) \
     X(318, getrandom, NONE) \
     X(319, memfd_create, NONE) \
@@ -336,12 +336,12 @@
     X(324, membarrier, NONE) \
     X(325, mlock2, NONE) \
     X(326, copy_file_range, NONE) \
-    X(327, preadv2, NONE) \
-    X(328, pwritev2, NONE) \
+    X(327, preadv2, PART) \
+    X(328, pwritev2, PART) \
     X(329, pkey_mprotect, NONE) \
     X(330, pkey_alloc, NONE) \
     X(331, pkey_free, NONE) \
-    X(332, statx, NONE) \
+    X(332, statx, FULL) \
     X(333, io_pgetevents, NONE) \
     X(334, rseq, NONE) \
     X(424, pidfd_send_signal, NONE) \
@@ -356,10 +356,10 @@
     X(433, fspick, NONE) \
     X(434, pidfd_open, NONE) \
     X(435, clone3, NONE) \
-    X(436, close_range, NONE) \
-    X(437, openat2, NONE) \
+    X(436, close_range, FULL) \
+    X(437, openat2, FULL) \
     X(438, pidfd_getfd, NONE) \
-    X(439, faccessat2, NONE) \
+    X(439, faccessat2, FULL) \
     X(440, process_madvise, NONE) \
     X(441, epoll_pwait2, NONE) \
     X(442, mount_setattr, NONE) \

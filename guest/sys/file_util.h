@@ -1,0 +1,32 @@
+/* What the calls on descriptors share. */
+#ifndef SYS_FILE_UTIL_H
+#define SYS_FILE_UTIL_H
+
+#include "fs/vfs.h"
+
+#define MAX_RW_COUNT 0x7ffff000ul /* bytes in one call, as in Linux */
+
+static inline bool file_readable(const struct file *f)
+{
+    return ((f->flags + 1) & 1) != 0;
+}
+
+static inline bool file_writable(const struct file *f)
+{
+    return ((f->flags + 1) & 2) != 0;
+}
+
+/* Positions of these are kept across one call. */
+static inline bool file_has_pos(const struct file *f)
+{
+    return f->inode && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode));
+}
+
+/* Read or write at *pos with everything that goes with it: access mode, limits, set-id bits, O_SYNC. */
+ssize_t file_read_iter(struct file *f, struct iter *to, uint64_t *pos);
+ssize_t file_write_iter(struct file *f, struct iter *from, uint64_t *pos);
+
+/* At most how many bytes may be written at pos (RLIMIT_FSIZE)? SIGXFSZ and -EFBIG if none. */
+ssize_t file_size_limit(const struct file *f, uint64_t pos, size_t n);
+
+#endif
