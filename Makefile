@@ -48,7 +48,7 @@ SHIM_ASM := $(sort $(wildcard guest/arch/*.S guest/mm/*.S guest/proc/*.S))
 SHIM_OBJ := $(SHIM_SRC:%.c=$(OBJ)/%.o) $(SHIM_ASM:%.S=$(OBJ)/%.S.o)
 
 .PHONY: all
-all: $(O)/vmm
+all: $(O)/vmm ## build/vmm, the one file to ship
 
 BUILD_DIR := $(O)
 SECCOMP_SANITIZED := $(filter asan,$(BUILD))
@@ -96,6 +96,49 @@ $(OBJ)/%.o: %.c
 $(O)/vmm: $(OBJ)/vmm/main.o $(HOST_LIB_OBJ) $(SECCOMP_OBJS) $(OBJ)/vmm/shim_blob.o
 	$(call say,LD)$(CC) $(HOST_LDFLAGS) -pthread -o $@ $^ $(HOST_LIBS)
 
+# --- packages ---------------------------------------------------------------------------------------------------------
+
+BUILD_PACKAGES := gcc make libc6-dev linux-libc-dev binutils libfdt-dev libseccomp-dev
+TEST_PACKAGES = $(shell sed 's/#.*//' tests/packages.txt)
+
+# Install what is missing of the packages in $(1); nothing is asked of apt if all are there.
+install_missing = @missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | \
+	grep -q 'ok installed' || echo $$p; done); if [ -n "$$missing" ]; then \
+	sudo=$$([ $$(id -u) = 0 ] || echo sudo); echo "installing:" $$missing; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq \
+	--no-install-recommends $$missing; fi
+
+.PHONY: deps test-deps
+deps: ## install the Debian packages that the build needs
+	$(call install_missing,$(BUILD_PACKAGES))
+
+test-deps: deps ## and those of the tests
+	$(call install_missing,$(TEST_PACKAGES))
+
+# --- the two commands -------------------------------------------------------------------------------------------------
+
+.PHONY: run check
+run: deps ## run a sample program in a VM; APP=/usr/bin/python3 ARGS='-c "print(6*7)"' runs another
+	@$(MAKE) --no-print-directory $(O)/vmm
+ifeq ($(APP),)
+	@$(MAKE) --no-print-directory $(O)/sample
+	$(O)/vmm --app $(O)/sample
+else
+	$(O)/vmm --app $(APP) -- $(ARGS)
+endif
+
+$(O)/sample: bench/sample.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) -O2 -o $@ $<
+
+check: test-deps ## build and run all tests
+	@$(MAKE) --no-print-directory check-all
+
+.PHONY: check-all
+check-all: lint-includes
+	@$(MAKE) --no-print-directory -j2 $(O)/vmm $(O)/unit guest-programs
+	@tests/check.sh
+
 # --- unit tests: host code and the shim's pure logic ------------------------------------------------------------------
 
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
@@ -107,7 +150,65 @@ $(O)/unit: $(UNIT_OBJ) $(HOST_LIB_OBJ) $(SECCOMP_OBJS) $(OBJ)/vmm/shim_blob.o
 	$(call say,LD)$(CC) $(filter-out -static-pie,$(HOST_LDFLAGS)) -pthread -o $@ $^ $(HOST_LIBS) -lcriterion
 
 .PHONY: check-unit
-check-unit: $(O)/unit
+check-unit: $(O)/unit ## unit tests
 	$(O)/unit -j2 --timeout 60
+
+# --- fuzzing ----------------------------------------------------------------------------------------------------------
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_LIB := $(filter-out vmm/%,$(HOST_LIB_SRC))
+
+$(O)/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB) $(SECCOMP_OBJS)
+	@mkdir -p $(@D)
+	$(call say,FUZZ)clang -std=c17 -g -O1 -D_GNU_SOURCE -I. -Iguest -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -pthread -o $@ $< $(FUZZ_LIB) $(SECCOMP_OBJS)
+
+.PHONY: fuzz
+fuzz: $(FUZZ_TARGETS:%=$(O)/fuzz/%) ## every fuzz target for FUZZ_SECONDS (60)
+	@for t in $(FUZZ_TARGETS); do mkdir -p $(O)/fuzz/corpus/$$t; echo "fuzz $$t"; \
+	$(O)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
+	-artifact_prefix=$(O)/fuzz/ $(O)/fuzz/corpus/$$t $(wildcard tests/fuzz/corpus/$$t) 2>&1 | tail -15 || exit 1; done
+
+# --- care -------------------------------------------------------------------------------------------------------------
+
+C_FILES = $(shell git ls-files '*.c' '*.h')
+
+.PHONY: lint lint-includes format coverage docs install clean help
+# Who may include whom (docs/architecture.md); a grep is enough to hold it.
+lint-includes:
+	@! grep -rnE '^#include "(common|devices|gofer|guest|vmm)/' hypercalls
+	@! grep -rnE '^#include "(common|devices|gofer|vmm|guest)/' guest
+	@! grep -rnE '^#include "(devices|gofer|guest|vmm)/' common --include='*.[ch]' --exclude-dir=build
+	@! grep -rnE '^#include "(gofer|guest|vmm)/' devices
+	@! grep -rnE '^#include "(devices|guest|vmm)/' gofer
+	@! grep -rnE '^#include "(gofer|guest)/' vmm
+
+lint: lint-includes ## clang-tidy, cppcheck
+	cppcheck --quiet --enable=warning,portability --inline-suppr --std=c11 -I. common devices gofer vmm
+	clang-tidy --quiet $(HOST_LIB_SRC) -- -std=c17 -D_GNU_SOURCE -I. -I$(O)/gen 2>/dev/null
+
+format: ## clang-format on every C file
+	clang-format -i $(C_FILES)
+
+coverage: ## unit tests with coverage; needs gcovr
+	$(MAKE) BUILD=cov check-unit
+	gcovr -r . build/cov
+
+docs/syscalls.md: guest/sys/table.h docs/syscalls.awk
+	awk -f docs/syscalls.awk guest/sys/table.h > $@
+
+docs: docs/syscalls.md ## the table of system calls
+
+install: $(O)/vmm ## to DESTDIR and PREFIX
+	install -D -m 755 $(O)/vmm $(DESTDIR)$(PREFIX)/bin/vmm
+	install -D -m 644 docs/vmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/vmm.1
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@echo "BUILD=release|asan|cov, V=1 shows commands, PREFIX, DESTDIR"
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
