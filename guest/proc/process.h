@@ -7,6 +7,16 @@
 
 #include "proc/thread.h"
 
+struct process;
+
+/* setitimer's three. REAL runs on a timer; the others are looked at when CPU time is accounted. */
+struct interval_timer {
+    struct timer timer;         /* ITIMER_REAL */
+    uint64_t expires;           /* ns: monotonic (REAL) or of the process's CPU time; NEVER: off */
+    uint64_t interval;
+    struct process *process;
+};
+
 #define NGROUPS 64
 #define RLIMIT_COUNT 16
 
@@ -20,12 +30,13 @@ struct cred {
     bool no_new_privs;
 };
 
-struct rlimit64 {
+struct limit {
     uint64_t cur, max;
 };
 
 struct process {
-    struct list all_node;
+    uint32_t refs;               /* the table of processes, pidfds */
+    struct list all_node;        /* all_processes; also zombies */
     struct list sibling_node;
     struct list children;
     struct list threads;
@@ -38,13 +49,31 @@ struct process {
     struct sighand *sighand;     /* dispositions; proc/signal.h */
     struct sigqueue pending;     /* for the process as a whole */
     struct cred cred;
-    struct rlimit64 rlimits[RLIMIT_COUNT];
+    struct limit rlimits[RLIMIT_COUNT];
     struct wait_queue child_wait;
     struct wait_queue exit_wait;  /* pidfds poll here */
     bool exiting, zombie, execed;
     int exit_status;             /* as wait4 reports it */
     int exit_signal;             /* to the parent: SIGCHLD */
     int death_signal;            /* PR_SET_PDEATHSIG */
+    struct thread *exec_thread;  /* has called exec: the others must end */
+    bool stopped;                /* job control: no thread of it may run */
+    int stop_signal;             /* by which; 0 once a wait call has reported it */
+    bool continued;              /* SIGCONT came and no wait call has reported it */
+    bool reaped;
+    struct wait_queue signal_wait; /* signalfds poll here: a signal was queued */
+    struct interval_timer itimers[3];
+    struct list posix_timers;
+    int next_posix_timer;
+    bool cpu_timers;             /* some timer runs on its CPU time */
+    uint64_t cpu_limit_signal_ns; /* RLIMIT_CPU: when SIGXCPU comes next */
+    uint32_t membarrier;         /* registered commands */
+    bool thp_disabled;
+    uint32_t queued_signals;     /* entries in queues, against RLIMIT_SIGPENDING */
+    uint64_t rss_peak, child_rss_peak; /* pages; rss_peak: of an ended process */
+    uint64_t child_min_faults, child_maj_faults;
+    uint64_t voluntary_switches, involuntary_switches; /* of ended threads */
+    uint64_t child_voluntary_switches, child_involuntary_switches;
     bool child_subreaper;
     bool dumpable;
     uint32_t personality;
@@ -57,6 +86,13 @@ struct process {
 
 extern struct process *init_process; /* pid 1 */
 extern char system_hostname[65], system_domainname[65];
+
+extern struct list all_processes;       /* by all_node, oldest first; without init */
+extern uint32_t thread_total;           /* living threads */
+
+/* References for those who keep a process beyond its reaping (pidfds). */
+void process_get(struct process *p);
+void process_put(struct process *p);
 
 struct process *process_find(int pid);
 struct thread *thread_find(int tid);
@@ -74,6 +110,24 @@ _Noreturn void process_exit(int wait_status);
 void signal_send_process(struct process *p, int signo, int code, int sender_pid, uint32_t sender_uid);
 void signal_send_thread(struct thread *t, int signo, int code, int sender_pid, uint32_t sender_uid);
 void signal_force_fault(int signo, int code, uaddr_t addr, int trapno, uint64_t error); /* to current; can't be ignored */
+
+/*
+ * For exec, in this order. proc_exec_begin: before the point of no return; ends the other threads of the process.
+ * 0, or -EAGAIN if another thread is at it or a deadly signal came. proc_exec_commit: once current->mm and proc->mm
+ * are the new program's; resets what a new program doesn't inherit (caught signals, altstack, robust list, rseq, close-on-exec
+ * descriptors, timers, FPU, fs and gs base), sets comm and lets a vfork parent go on.
+ */
+long proc_exec_begin(void);
+void proc_exec_commit(const char *filename);
+
+/* Give current a descriptor table of its own. 0 or -ENOMEM. */
+long proc_unshare_files(void);
+
+/* Is there a process in this group? */
+bool pgrp_exists(int pgid);
+
+/* Send to every process of a group; false if there is none. */
+bool signal_send_group(int pgid, int signo, int code, int sender_pid, uint32_t sender_uid);
 
 /* Permission: is current's effective uid 0 (or has it the capability)? */
 bool capable(int capability);

@@ -11,6 +11,7 @@
 #include "arch/regs.h"
 #include "lib/base.h"
 #include "lib/list.h"
+#include "proc/timer.h"
 
 struct mm;
 struct fd_table;
@@ -36,6 +37,7 @@ struct thread {
     struct list all_node;    /* every thread */
     struct list proc_node;   /* process->threads */
     struct list run_node;    /* run queue */
+    struct thread *hash_next; /* threads by tid */
     int tid;
     enum thread_state state;
     struct process *proc;
@@ -52,19 +54,23 @@ struct thread {
     bool interruptible;      /* parked such that a signal wakes it */
     bool woken;
     bool timed_out;
-    uint64_t deadline_ns;    /* CLOCK_MONOTONIC; NEVER */
-    struct list deadline_node;
+    struct timer park_timer;
+    uint8_t park_mode;       /* enum park_mode, while parked */
+    uint32_t work;           /* what cpu_work is to be when it runs: WORK_* */
 
     /* signals */
     sigset blocked;
     sigset saved_blocked;    /* to restore after sigsuspend, ppoll …; valid if restore_blocked */
     bool restore_blocked;
+    sigset real_blocked;     /* during sigtimedwait: the mask without what it waits for; else 0 */
     struct sigqueue pending;
     uaddr_t altstack_sp;
     uint64_t altstack_size;
     uint32_t altstack_flags;
     long (*restart)(struct thread *self); /* restart_syscall; arguments in restart_arg */
-    uint64_t restart_arg[4];
+    uint64_t restart_arg[5];
+    int trap_number;         /* of the last fault, for sigcontext */
+    uint64_t trap_error, trap_address;
 
     uaddr_t clear_child_tid;
     uaddr_t robust_list;
@@ -73,7 +79,15 @@ struct thread {
     char comm[16];
     uint64_t run_start_ns, cpu_ns;
     uint64_t voluntary_switches, involuntary_switches;
-    int exit_code;
+    uint64_t start_ns;
+    int exit_code;           /* as wait4 reports it */
+    bool exiting;            /* has begun to end: takes no signals any more */
+    struct vfork_wait *vfork; /* its parent waits until it execs or ends; proc/clone.h */
+    uaddr_t set_child_tid;   /* CLONE_CHILD_SETTID: written when it first runs */
+    int nice, sched_policy, sched_priority;
+    bool sched_reset_on_fork;
+    uint64_t timer_slack_ns;
+    uint32_t ioprio;
 };
 
 extern struct thread *current;

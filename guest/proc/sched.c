@@ -1,0 +1,481 @@
+/*
+ * The scheduler: one vCPU, a queue of runnable threads, turns of SCHED_SLICE_NS while there is more than one.
+ *
+ * There is no idle thread: a thread that parks looks for the next one itself, on its own stack, and idles there if nobody
+ * can run. Nothing preempts the shim; the app is preempted by a kick of the vmm, for which the scheduler keeps one
+ * deadline armed (HYPERCALL_DEADLINE), never disarmed and seldom moved, because that costs an exit.
+ */
+#include "proc/sched.h"
+
+#include "arch/bootinfo.h"
+#include "arch/cpu.h"
+#include "drivers/ring.h"
+#include "lib/log.h"
+#include "mm/mm.h"
+#include "proc/cputimer.h"
+#include "proc/exit.h"
+#include "proc/process.h"
+#include "proc/signal.h"
+
+#define POLLER_MAX 8
+#define STACK_CANARY 0x5a17ca9a4f00d5ecull
+
+/* How long to look at the ring before idling; adapts between these to whether it pays. */
+#define SPIN_MIN_NS 10000ull
+#define SPIN_MAX_NS 100000ull
+/* A deadline this near is waited for by spinning: WAIT and its way back take about as long. */
+#define SPIN_DEADLINE_NS 50000ull
+
+/* How long the app may go on when the gofer has died. */
+#define GOFER_GRACE_NS NSEC_PER_SEC
+
+struct thread *current;
+
+static struct thread boot_thread;
+static struct list run_queue = LIST_INIT(run_queue);
+static uint64_t run_queue_length;
+static bool (*pollers[POLLER_MAX])(void);
+static size_t poller_count;
+static uint64_t armed_ns = NEVER; /* what the vmm knows */
+static uint64_t slice_end_ns;
+static uint64_t spin_ns = SPIN_MAX_NS / 2;
+static uint64_t idle_ns;
+static bool idling;
+static struct thread *fpu_owner; /* whose vector state is in the registers */
+static struct thread *leaving;   /* ended; its stack is free once we are off it */
+
+void sched_init(void)
+{
+    boot_thread.proc = init_process;
+    boot_thread.kstack_base = cpu_kstack_base;
+    boot_thread.kstack_top = cpu_kstack_top;
+    boot_thread.state = THREAD_RUNNABLE;
+    *(uint64_t *)boot_thread.kstack_base = STACK_CANARY;
+    current = &boot_thread;
+}
+
+void sched_add_poller(bool (*poll)(void))
+{
+    BUG_ON(poller_count == POLLER_MAX);
+    pollers[poller_count++] = poll;
+}
+
+static void poll_all(void)
+{
+    for (size_t i = 0; i < poller_count; i++)
+        pollers[i]();
+}
+
+/* --- the run queue --- */
+
+static void make_runnable(struct thread *t)
+{
+    t->state = THREAD_RUNNABLE;
+    list_push_back(&run_queue, &t->run_node);
+    run_queue_length++;
+    if (!idling)
+        cpu_work |= WORK_DEADLINE; /* current's turn has an end from now on */
+}
+
+static struct thread *take_runnable(void)
+{
+    struct thread *t;
+
+    if (list_empty(&run_queue))
+        return NULL;
+    t = list_first(&run_queue, struct thread, run_node);
+    list_remove(&t->run_node);
+    run_queue_length--;
+    return t;
+}
+
+void thread_wake(struct thread *t)
+{
+    t->woken = true;
+    if (t->state == THREAD_PARKED)
+        make_runnable(t);
+}
+
+void sched_signal(struct thread *t, bool deadly)
+{
+    t->work |= WORK_SIGNAL;
+    if (t == current)
+        cpu_work |= WORK_SIGNAL;
+    if ((t->state == THREAD_PARKED &&
+         (t->park_mode == PARK_INTERRUPTIBLE || (deadly && t->park_mode == PARK_KILLABLE))) ||
+        (t->state == THREAD_STOPPED && deadly))
+        make_runnable(t);
+}
+
+void sched_continue(struct thread *t)
+{
+    if (t->state == THREAD_STOPPED)
+        make_runnable(t);
+}
+
+static void park_timeout(struct timer *timer)
+{
+    struct thread *t = container_of(timer, struct thread, park_timer);
+
+    t->timed_out = true;
+    if (t->state == THREAD_PARKED)
+        make_runnable(t);
+}
+
+/* --- what the vmm has to say --- */
+
+static void gofer_grace_over(struct timer *timer UNUSED)
+{
+    sandbox_end(SIGKILL);
+}
+
+static void gofer_died(void)
+{
+    static struct timer grace = { .fire = gofer_grace_over };
+
+    if (ring_is_dead())
+        return;
+    klog(LOG_ERROR, "gofer: ended unexpectedly; file operations fail from here on");
+    ring_gofer_dead();
+    timer_set(&grace, clock_mono_ns() + GOFER_GRACE_NS);
+}
+
+static void handle_bits(uint32_t bits)
+{
+    if (bits & PENDING_GOFER_DEAD)
+        gofer_died();
+    if (bits & PENDING_TIMEOUT)
+        sandbox_end(SIGKILL);
+    if (bits & PENDING_SIGNAL)
+        signal_from_host(__atomic_exchange_n(&shared_page()->host_signals, 0, __ATOMIC_ACQ_REL));
+    if (bits & PENDING_DEADLINE)
+        armed_ns = NEVER;
+    if (bits & (PENDING_COMPLETION | PENDING_DEVICE))
+        poll_all();
+}
+
+/* Look at everything that may make a thread runnable. Returns the time. */
+static uint64_t look_around(void)
+{
+    uint64_t now;
+
+    if (READ_ONCE(shared_page()->pending))
+        handle_bits(__atomic_exchange_n(&shared_page()->pending, 0, __ATOMIC_ACQ_REL));
+    if (ring_urgent())
+        poll_all();
+    now = clock_mono_ns();
+    timer_expire(now);
+    return now;
+}
+
+/* A kick that made somebody runnable is worth a switch at once: who waits for I/O has used little time. */
+void sched_handle_pending(uint32_t bits)
+{
+    uint64_t before = run_queue_length;
+
+    handle_bits(bits);
+    timer_expire(clock_mono_ns());
+    if (run_queue_length > before)
+        cpu_work |= WORK_RESCHED;
+    cpu_work |= WORK_DEADLINE;
+}
+
+/* --- deadlines --- */
+
+void sched_deadline_changed(void)
+{
+    if (!idling)
+        cpu_work |= WORK_DEADLINE;
+}
+
+/* Current goes back to the app: make sure that the vmm kicks it when something is due. */
+static void arm_deadline(void)
+{
+    uint64_t now = clock_mono_ns(), due;
+
+    timer_expire(now);
+    due = timer_nearest();
+    if (current->proc->cpu_timers)
+        due = MIN(due, cputimer_check(current, now));
+    if (!list_empty(&run_queue)) {
+        if (slice_end_ns <= now) {
+            cpu_work |= WORK_RESCHED;
+            return;
+        }
+        due = MIN(due, slice_end_ns);
+    }
+    if (due == NEVER || (due >= armed_ns && armed_ns > now))
+        return;
+    armed_ns = due;
+    hypercall(HYPERCALL_DEADLINE, due, 0, 0, 0, 0);
+}
+
+void sched_return_work(struct regs *regs)
+{
+    uint32_t work = cpu_work;
+
+    cpu_work &= ~(WORK_RESCHED | WORK_DEADLINE);
+    if (work & WORK_RESCHED)
+        thread_yield();
+    if (cpu_work & WORK_SIGNAL) {
+        cpu_work &= ~WORK_SIGNAL;
+        current->work = 0;
+        signal_deliver(regs);
+    }
+    arm_deadline();
+}
+
+/* --- idling --- */
+
+static bool something_to_do(void)
+{
+    return !list_empty(&run_queue) || READ_ONCE(shared_page()->pending) != 0;
+}
+
+/* Poll until something happens or limit. True if something did. */
+static bool spin_until(uint64_t limit_ns)
+{
+    for (;;) {
+        poll_all();
+        if (something_to_do())
+            return true;
+        if (clock_mono_ns() >= limit_ns)
+            return false;
+        cpu_relax();
+    }
+}
+
+static bool spin_for_replies(uint64_t now)
+{
+    bool hit;
+
+    if (!ring_urgent() || boot_info.poll_needs_exit)
+        return false;
+    hit = spin_until(MIN(now + spin_ns, timer_nearest()));
+    spin_ns = hit ? MIN(spin_ns * 2, SPIN_MAX_NS) : MAX(spin_ns / 2, SPIN_MIN_NS);
+    return hit;
+}
+
+/* Nobody can run: wait for the outside world or for the nearest timer. */
+static void idle(uint64_t now)
+{
+    uint64_t due;
+
+    ring_set_notify(NOTIFY_NONE);
+    if (spin_for_replies(now))
+        return;
+    due = timer_nearest();
+    if (due <= now + SPIN_DEADLINE_NS) {
+        spin_until(due);
+        return;
+    }
+    ring_set_notify(NOTIFY_IDLE);
+    poll_all();
+    if (!something_to_do())
+        hypercall(HYPERCALL_WAIT, due, 0, 0, 0, 0);
+    ring_set_notify(NOTIFY_NONE);
+}
+
+/* --- switching --- */
+
+static struct thread *pick_next(uint64_t *ret_now)
+{
+    uint64_t now = look_around(), idle_begin = now;
+    struct thread *next = take_runnable();
+
+    if (!next) {
+        idling = true;
+        while (!(next = take_runnable())) {
+            idle(now);
+            now = look_around();
+        }
+        idling = false;
+        idle_ns += now - idle_begin;
+    }
+    /* Others may still wait for the gofer while next computes: then completions must kick. */
+    if (ring_urgent()) {
+        ring_set_notify(NOTIFY_KICK);
+        ring_poll();
+    }
+    *ret_now = now;
+    return next;
+}
+
+static void fpu_switch(struct thread *next)
+{
+    if (fpu_owner == next || !next->fpu)
+        return;
+    if (fpu_owner)
+        fpu_save(fpu_owner->fpu);
+    fpu_restore(next->fpu);
+    fpu_owner = next;
+}
+
+void sched_started(void)
+{
+    struct thread *ended = leaving;
+
+    leaving = NULL;
+    if (ended)
+        thread_reap(ended);
+    /* In a restartable sequence nothing else may have run. */
+    if (current->rseq && current->regs->orig_rax == NO_SYSCALL)
+        cpu_work |= WORK_SIGNAL;
+}
+
+static void switch_to(struct thread *next)
+{
+    struct thread *prev = current;
+
+    if (unlikely(*(uint64_t *)prev->kstack_base != STACK_CANARY))
+        panic("kernel stack of thread %d overflowed", prev->tid);
+    prev->fs_base = rdfsbase();
+    prev->gs_base = rdgsbase();
+    prev->work |= cpu_work & WORK_SIGNAL;
+    fpu_switch(next);
+    wrfsbase(next->fs_base);
+    wrgsbase(next->gs_base);
+    if (next->mm)
+        mm_activate(next->mm);
+    current = next;
+    cpu_kstack_base = next->kstack_base;
+    cpu_kstack_top = next->kstack_top;
+    cpu_work = next->work | WORK_DEADLINE;
+    report.switches++;
+    kstack_switch(&prev->krsp, next->krsp);
+    sched_started();
+}
+
+static void account(struct thread *t, uint64_t now)
+{
+    t->cpu_ns += now - t->run_start_ns;
+    t->proc->cpu_ns += now - t->run_start_ns;
+    t->run_start_ns = now;
+}
+
+void sched_account(void)
+{
+    account(current, clock_mono_ns());
+}
+
+uint64_t sched_thread_cpu_ns(const struct thread *t)
+{
+    return t->cpu_ns + (t == current ? clock_mono_ns() - t->run_start_ns : 0);
+}
+
+/* Give the vCPU to whoever is next; returns once it is current's turn again. */
+static void schedule(void)
+{
+    uint64_t now;
+    struct thread *next;
+
+    account(current, clock_mono_ns());
+    next = pick_next(&now);
+    next->run_start_ns = now;
+    slice_end_ns = now + SCHED_SLICE_NS;
+    if (next != current)
+        switch_to(next);
+}
+
+static bool interrupted(enum park_mode mode)
+{
+    if (mode == PARK_UNINTERRUPTIBLE)
+        return false;
+    return mode == PARK_INTERRUPTIBLE ? signal_pending(current) : signal_deadly_pending(current);
+}
+
+int sched_park(uint64_t deadline_ns, enum park_mode mode)
+{
+    struct thread *self = current;
+
+    if (self->woken) {
+        self->woken = false;
+        return 0;
+    }
+    if (interrupted(mode))
+        return -ERESTARTSYS;
+    self->timed_out = false;
+    self->park_mode = (uint8_t)mode;
+    self->park_timer.fire = park_timeout;
+    self->state = mode == PARK_STOPPED ? THREAD_STOPPED : THREAD_PARKED;
+    timer_set(&self->park_timer, deadline_ns);
+    self->voluntary_switches++;
+    schedule();
+    timer_cancel(&self->park_timer);
+    if (self->woken) {
+        self->woken = false;
+        return 0;
+    }
+    if (self->timed_out)
+        return -ETIMEDOUT;
+    return interrupted(mode) ? -ERESTARTSYS : 0;
+}
+
+int thread_park(uint64_t deadline_ns, bool interruptible)
+{
+    return sched_park(deadline_ns, interruptible ? PARK_INTERRUPTIBLE : PARK_UNINTERRUPTIBLE);
+}
+
+void thread_yield(void)
+{
+    look_around();
+    if (list_empty(&run_queue))
+        return;
+    current->involuntary_switches++;
+    list_push_back(&run_queue, &current->run_node);
+    run_queue_length++;
+    schedule();
+}
+
+/* --- beginning and end of a thread --- */
+
+void sched_start(struct thread *t, void (*fn)(void *))
+{
+    *(uint64_t *)t->kstack_base = STACK_CANARY;
+    t->krsp = kstack_prepare((uint64_t)t->regs, fn, t);
+    make_runnable(t);
+}
+
+/* Leave the current stack for good. */
+static _Noreturn void run_others(void)
+{
+    uint64_t now;
+    struct thread *next = pick_next(&now);
+
+    next->run_start_ns = now;
+    slice_end_ns = now + SCHED_SLICE_NS;
+    switch_to(next);
+    panic("thread %d ran after its end", current->tid);
+}
+
+void sched_run_first(struct thread *t)
+{
+    BUG_ON(current != &boot_thread || t->state != THREAD_RUNNABLE);
+    current->state = THREAD_DEAD;
+    run_others();
+}
+
+void sched_leave(void)
+{
+    account(current, clock_mono_ns());
+    current->state = THREAD_DEAD;
+    if (fpu_owner == current)
+        fpu_owner = NULL;
+    leaving = current;
+    run_others();
+}
+
+uint64_t sched_runnable_count(void)
+{
+    return run_queue_length + !idling;
+}
+
+uint64_t sched_idle_ns(void)
+{
+    return idle_ns;
+}
+
+uint64_t sched_switch_count(void)
+{
+    return report.switches;
+}
