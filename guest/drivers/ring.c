@@ -327,12 +327,11 @@ long ring_cancel(struct ring_request *rq)
     return ring_wait(rq);
 }
 
-long ring_call_interruptible(struct ring_request *rq)
+long ring_wait_interruptible(struct ring_request *rq)
 {
     long error;
 
     rq->waiter = current;
-    ring_submit(rq);
     while (!rq->done) {
         ring_notify();
         if (thread_park(NEVER, true) == -ERESTARTSYS)
@@ -344,6 +343,12 @@ long ring_call_interruptible(struct ring_request *rq)
     if (rq->reply_size == 0 || error == -EINTR)
         return ring.dead ? -EIO : -ERESTARTSYS;
     return error;
+}
+
+long ring_call_interruptible(struct ring_request *rq)
+{
+    ring_submit(rq);
+    return ring_wait_interruptible(rq);
 }
 
 /* --- for the scheduler --- */

@@ -61,6 +61,7 @@ long ring_call_interruptible(struct ring_request *rq);
 /* Send without waiting, for ring_wait later (pipelining) or with rq->complete set, which owns the request from then on. */
 void ring_submit(struct ring_request *rq);
 long ring_wait(struct ring_request *rq);
+long ring_wait_interruptible(struct ring_request *rq);
 /* Tell the gofer of what was submitted, if it sleeps. ring_wait does it too. */
 void ring_notify(void);
 /* Cancel a submitted request by Tflush, and wait until it is over; then as ring_wait. */

@@ -40,6 +40,7 @@ void iter_advance(struct iter *it, size_t n);
 struct poll_table {
     /* Adds the caller to a queue that is woken when readiness changes. NULL table: only ask. */
     void (*add)(struct poll_table *table, struct wait_queue *q);
+    uint32_t events; /* what the caller waits for, for files where watching costs something */
 };
 
 struct file_ops {

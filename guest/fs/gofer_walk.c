@@ -7,9 +7,6 @@
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 
-/* Flags of open(2) that matter to the host. The shim does the rest itself. */
-#define OPEN_HOST_FLAGS (O_ACCMODE | O_SYNC | O_DSYNC)
-
 /* How to reach an inode: from a fid, by these names, which are in reverse order. */
 struct base {
     uint32_t fid;
@@ -222,7 +219,7 @@ static uint32_t intent_flags(const struct superblock *sb, uint32_t open_flags)
         return P9_WALKX_NO_OPEN;
     if (access == O_ACCMODE || (access != O_RDONLY && (sb->flags & SB_READONLY)))
         return P9_WALKX_NO_OPEN;
-    return open_flags & (O_SYNC | O_DSYNC) ? P9_WALKX_NO_OPEN : access;
+    return access;
 }
 
 void gofer_keep_handle(struct inode *inode, struct gofer_handle *h)
@@ -315,12 +312,13 @@ struct inode *gofer_lookup(struct inode *dir, const struct name *name)
 
 /* --- open --- */
 
+/* What matters to the host. The VFS does the rest, O_SYNC by fsync after each write. */
 static uint32_t host_flags(const struct inode *inode, uint32_t flags)
 {
-    uint32_t ret = flags & OPEN_HOST_FLAGS;
+    uint32_t ret = flags & O_ACCMODE;
 
-    if ((flags & O_ACCMODE) == O_ACCMODE)
-        ret = (ret & ~(uint32_t)O_ACCMODE) | O_RDWR;
+    if (ret == O_ACCMODE)
+        ret = O_RDWR;
     /* Others append too: only the host can do that right. */
     if ((flags & O_APPEND) && !gofer_sb(inode->sb)->exclusive)
         ret |= O_APPEND;
