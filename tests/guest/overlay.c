@@ -127,5 +127,6 @@ int main(void)
         CHECK_EQUAL(pread(fd, buffer, 4, 0), 4);
         CHECK(buffer[0] == 0x7f && buffer[1] == 'X' && buffer[2] == 'L');
     }
-    return check_done();
+    printf("%d failed\n", check_failures); /* how many were made depends on the host's files */
+    return check_failures ? 1 : 0;
 }
