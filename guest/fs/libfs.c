@@ -1,5 +1,5 @@
 /* Small pieces that several file systems share: directory entries, seeking, defaults of hooks. */
-#include "fs/vfs.h"
+#include "fs/overlay.h"
 
 bool dir_emit_dots(struct file *f, emit_fn emit, void *ctx)
 {
@@ -19,14 +19,12 @@ bool dir_emit_dots(struct file *f, emit_fn emit, void *ctx)
     return true;
 }
 
-__attribute__((weak)) bool overlay_offer_inode(struct file *outer, const struct name *name, struct inode *lower);
-
 void dir_emit_inode(struct file *f, const struct name *name, struct inode *inode)
 {
     struct dentry *d;
 
     if (f->outer) {
-        if (!overlay_offer_inode || !overlay_offer_inode(f->outer, name, inode))
+        if (!overlay_offer_inode(f->outer, name, inode))
             inode_put(inode);
         return;
     }

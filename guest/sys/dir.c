@@ -84,10 +84,12 @@ static long getdents(int fd, uaddr_t buf, uint32_t size, bool old_form)
         return -ENOTDIR;
     }
     mutex_lock(&f->pos_lock);
+    mutex_lock(&file_vfs_inode(f)->lock); /* names that come up are cached: they must not change meanwhile */
     if (f->dentry && f->dentry->deleted)
         ret = -ENOENT;
     else
         ret = f->ops->readdir(f, emit, &c);
+    mutex_unlock(&file_vfs_inode(f)->lock);
     mutex_unlock(&f->pos_lock);
     file_put(f);
     if (c.pos > buf)
