@@ -31,7 +31,7 @@
     X(19, readv, FULL) \
     X(20, writev, FULL) \
     X(21, access, FULL) \
-    X(22, pipe, NONE) \
+    X(22, pipe, FULL) \
     X(23, select, NONE) \
     X(24, sched_yield, NONE) \
     X(25, mremap, NONE) \
@@ -302,7 +302,7 @@
     X(290, eventfd2, NONE) \
     X(291, epoll_create1, NONE) \
     X(292, dup3, FULL) \
-    X(293, pipe2, NONE) \
+    X(293, pipe2, FULL) \
     X(294, inotify_init1, NONE) \
     X(295, preadv, FULL) \
     X(296, pwritev, FULL) \
