@@ -22,6 +22,9 @@ struct slab {
 
 #define SLAB_HEADER 64
 
+/* Nothing that the shim does needs more at once. */
+#define RUN_MAX (64ul << 20)
+
 static const uint16_t class_sizes[] = { 16, 32, 48, 64, 96, 128, 192, 256, 320, 448, 576, 768, 960, 1344, 1984 };
 
 #define CLASS_COUNT ARRAY_SIZE(class_sizes)
@@ -124,7 +127,7 @@ void *kmalloc(size_t size)
 {
     if (size <= CLASS_MAX)
         return slab_alloc(class_of(size));
-    if (size > HUGE_SIZE)
+    if (size > RUN_MAX)
         return NULL;
     return pages_alloc(PAGE_UP(size) >> PAGE_SHIFT);
 }

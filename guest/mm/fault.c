@@ -229,7 +229,7 @@ static long set_file_page(const struct file_fault *ff, uaddr_t addr, gpa_t gpa, 
         frame_put(gpa);
         return entry ? 0 : -ENOMEM;
     }
-    if (copy) {
+    if (copy && !pt_is_exclusive(gpa, false)) {
         own = copy_frame(gpa);
         frame_put(gpa);
         if (!own)

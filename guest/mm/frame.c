@@ -505,6 +505,73 @@ static struct block *block_with_run(unsigned int count, unsigned int *ret_index)
     return open_block();
 }
 
+/* How many blocks of c from index on are unused, up to count. */
+static size_t unused_blocks(const struct chunk *c, size_t index, size_t count)
+{
+    size_t n = 0;
+
+    while (n < count && index + n < c->block_count && (index + n >= c->fresh || c->blocks[index + n].state == BLOCK_FREE))
+        n++;
+    return n;
+}
+
+static struct block *find_blocks(size_t count)
+{
+    for (size_t i = 0; i < chunk_count; i++) {
+        size_t at = 0, n;
+
+        for (; at + count <= chunks[i].block_count; at += n + 1) {
+            n = unused_blocks(&chunks[i], at, count);
+            if (n == count)
+                return &chunks[i].blocks[at];
+        }
+    }
+    return NULL;
+}
+
+/* Make a block that find_blocks found ready to have its frames taken. */
+static void claim_block(struct chunk *c, struct block *b)
+{
+    size_t index = (size_t)(b - c->blocks);
+
+    for (; c->fresh <= index; c->fresh++) {
+        c->blocks[c->fresh].state = BLOCK_FREE;
+        list_push_back(&free_blocks, &c->blocks[c->fresh].node);
+    }
+    list_remove(&b->node);
+    dirty_whole -= b->dirty_free;
+    dirty_partial += b->dirty_free;
+    b->state = BLOCK_PARTIAL;
+    list_push_front(&partial_blocks, &b->node);
+}
+
+/* Runs of more than a block: whole blocks in a row. */
+static void *alloc_blocks(size_t count)
+{
+    size_t block_count = (count + BLOCK_FRAMES - 1) / BLOCK_FRAMES;
+    struct block *b = find_blocks(block_count);
+    struct chunk *c;
+    uint32_t *refs;
+    gpa_t gpa;
+
+    if (!b && grow())
+        b = find_blocks(block_count);
+    if (!b)
+        return NULL;
+    gpa = block_gpa(b);
+    c = chunk_of(gpa);
+    refs = refs_of(gpa);
+    for (size_t i = 0; i < block_count; i++)
+        claim_block(c, &b[i]);
+    for (size_t i = 0; i < count; i++) {
+        take_frame(&b[i / BLOCK_FRAMES], (unsigned int)(i % BLOCK_FRAMES));
+        refs[i] = 1;
+    }
+    refs[0] = (uint32_t)count;
+    count_used(count);
+    return gpa_to_ptr(gpa);
+}
+
 /* The first frame's reference count holds the length of the run: pages of the shim's aren't shared. */
 void *pages_alloc(size_t count)
 {
@@ -513,8 +580,10 @@ void *pages_alloc(size_t count)
     uint32_t *refs;
     gpa_t gpa;
 
-    if (count == 0 || count > BLOCK_FRAMES || used_frames + count > limit_frames)
+    if (count == 0 || count > limit_frames || used_frames + count > limit_frames)
         return NULL;
+    if (count > BLOCK_FRAMES)
+        return alloc_blocks(count);
     b = block_with_run((unsigned int)count, &index);
     if (!b)
         return NULL;

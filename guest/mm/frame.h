@@ -31,7 +31,7 @@ gpa_t frame_zalloc(void);
 /* A 2 MiB aligned run of 512 zeroed frames, one reference each; 0 if there is none. Freed frame by frame or as a whole. */
 gpa_t frame_zalloc_huge(void);
 
-/* Contiguous frames for the shim itself (kernel stacks, big tables), content unknown. count <= 512. */
+/* Contiguous frames for the shim itself (kernel stacks, big tables), content unknown. Above 512 they are hard to find. */
 void *pages_alloc(size_t count);
 void pages_free(void *ptr, size_t count);
 

@@ -18,10 +18,10 @@
     X(6, lstat, FULL) \
     X(7, poll, NONE) \
     X(8, lseek, FULL) \
-    X(9, mmap, NONE) \
-    X(10, mprotect, NONE) \
-    X(11, munmap, NONE) \
-    X(12, brk, NONE) \
+    X(9, mmap, FULL) \
+    X(10, mprotect, FULL) \
+    X(11, munmap, FULL) \
+    X(12, brk, FULL) \
     X(13, rt_sigaction, NONE) \
     X(14, rt_sigprocmask, NONE) \
     X(15, rt_sigreturn, NONE) \
@@ -34,10 +34,10 @@
     X(22, pipe, FULL) \
     X(23, select, NONE) \
     X(24, sched_yield, NONE) \
-    X(25, mremap, NONE) \
-    X(26, msync, NONE) \
-    X(27, mincore, NONE) \
-    X(28, madvise, NONE) \
+    X(25, mremap, FULL) \
+    X(26, msync, FULL) \
+    X(27, mincore, FULL) \
+    X(28, madvise, FULL) \
     X(29, shmget, NONE) \
     X(30, shmat, NONE) \
     X(31, shmctl, NONE) \
@@ -68,7 +68,7 @@
     X(56, clone, NONE) \
     X(57, fork, NONE) \
     X(58, vfork, NONE) \
-    X(59, execve, NONE) \
+    X(59, execve, FULL) \
     X(60, exit, NONE) \
     X(61, wait4, NONE) \
     X(62, kill, NONE) \
@@ -158,10 +158,10 @@
     X(146, sched_get_priority_max, NONE) \
     X(147, sched_get_priority_min, NONE) \
     X(148, sched_rr_get_interval, NONE) \
-    X(149, mlock, NONE) \
-    X(150, munlock, NONE) \
-    X(151, mlockall, NONE) \
-    X(152, munlockall, NONE) \
+    X(149, mlock, FULL) \
+    X(150, munlock, FULL) \
+    X(151, mlockall, FULL) \
+    X(152, munlockall, FULL) \
     X(153, vhangup, NONE) \
     X(154, modify_ldt, NONE) \
     X(155, pivot_root, PART) \
@@ -246,9 +246,9 @@
     X(234, tgkill, NONE) \
     X(235, utimes, NONE) \
     X(236, vserver, NONE) \
-    X(237, mbind, NONE) \
-    X(238, set_mempolicy, NONE) \
-    X(239, get_mempolicy, NONE) \
+    X(237, mbind, PART) \
+    X(238, set_mempolicy, PART) \
+    X(239, get_mempolicy, PART) \
     X(240, mq_open, NONE) \
     X(241, mq_unlink, NONE) \
     X(242, mq_timedsend, NONE) \
@@ -265,7 +265,7 @@
     X(253, inotify_init, NONE) \
     X(254, inotify_add_watch, NONE) \
     X(255, inotify_rm_watch, NONE) \
-    X(256, migrate_pages, NONE) \
+    X(256, migrate_pages, PART) \
     X(257, openat, FULL) \
     X(258, mkdirat, FULL) \
     X(259, mknodat, FULL) \
@@ -288,7 +288,7 @@
     X(276, tee, NONE) \
     X(277, sync_file_range, NONE) \
     X(278, vmsplice, NONE) \
-    X(279, move_pages, NONE) \
+    X(279, move_pages, PART) \
     X(280, utimensat, NONE) \
     X(281, epoll_pwait, NONE) \
     X(282, signalfd, NONE) \
@@ -319,8 +319,8 @@
     X(307, sendmmsg, NONE) \
     X(308, setns, NONE) \
     X(309, getcpu, NONE) \
-    X(310, process_vm_readv, NONE) \
-    X(311, process_vm_writev, NONE) \
+    X(310, process_vm_readv, FULL) \
+    X(311, process_vm_writev, FULL) \
     X(312, kcmp, NONE) \
     X(313, finit_module, NONE) \
     X(314, sched_setattr, NONE) \
@@ -328,19 +328,19 @@
     X(316, renameat2, FULL) \
     X(317, seccomp, NONE) \
     X(318, getrandom, NONE) \
-    X(319, memfd_create, NONE) \
+    X(319, memfd_create, FULL) \
     X(320, kexec_file_load, NONE) \
     X(321, bpf, NONE) \
-    X(322, execveat, NONE) \
+    X(322, execveat, FULL) \
     X(323, userfaultfd, NONE) \
     X(324, membarrier, NONE) \
-    X(325, mlock2, NONE) \
+    X(325, mlock2, FULL) \
     X(326, copy_file_range, NONE) \
     X(327, preadv2, PART) \
     X(328, pwritev2, PART) \
-    X(329, pkey_mprotect, NONE) \
-    X(330, pkey_alloc, NONE) \
-    X(331, pkey_free, NONE) \
+    X(329, pkey_mprotect, FULL) \
+    X(330, pkey_alloc, FULL) \
+    X(331, pkey_free, FULL) \
     X(332, statx, FULL) \
     X(333, io_pgetevents, NONE) \
     X(334, rseq, NONE) \
@@ -370,7 +370,7 @@
     X(447, memfd_secret, NONE) \
     X(448, process_mrelease, NONE) \
     X(449, futex_waitv, NONE) \
-    X(450, set_mempolicy_home_node, NONE) \
+    X(450, set_mempolicy_home_node, PART) \
     X(451, cachestat, NONE) \
     X(452, fchmodat2, NONE) \
     X(453, map_shadow_stack, NONE) \

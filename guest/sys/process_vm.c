@@ -1,0 +1,159 @@
+/* process_vm_readv and process_vm_writev: copy between the caller's memory and another process's. */
+#include <linux/capability.h>
+#include <linux/uio.h>
+
+#include "lib/kmalloc.h"
+#include "mm/frame.h"
+#include "mm/mm.h"
+#include "sys/syscall.h"
+
+#define VECTOR_MAX 1024
+
+struct remote_copy {
+    struct mm *mm;
+    bool write;          /* to the other process */
+    struct iovec *local; /* kmalloc; consumed as the copy goes on */
+    size_t local_count;
+    size_t done;
+};
+
+static uint64_t base_of(const struct iovec *v)
+{
+    return (uint64_t)v->iov_base;
+}
+
+static long fetch_vector(uaddr_t addr, uint64_t count, struct iovec **ret)
+{
+    struct iovec *v;
+    uint64_t total = 0;
+
+    if (count > VECTOR_MAX)
+        return -EINVAL;
+    v = kmalloc(MAX(count, 1ul) * sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    *ret = v;
+    if (copy_from_user(v, addr, count * sizeof(*v)) < 0)
+        return -EFAULT;
+    for (uint64_t i = 0; i < count; i++) {
+        total += v[i].iov_len;
+        if ((ssize_t)v[i].iov_len < 0 || (ssize_t)total < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+/* Copy n bytes, which lie in one page at ptr, from or to the caller's vector. False: as far as it went, and no further. */
+static bool copy_local(struct remote_copy *c, char *ptr, size_t n)
+{
+    while (n) {
+        struct iovec *v = c->local;
+        size_t part, left;
+
+        if (!c->local_count)
+            return false;
+        part = MIN(n, v->iov_len);
+        left = c->write ? copy_from_user_partial(ptr, base_of(v), part) : copy_to_user_partial(base_of(v), ptr, part);
+        c->done += part - left;
+        if (left)
+            return false;
+        v->iov_base = (char *)v->iov_base + part;
+        v->iov_len -= part;
+        ptr += part;
+        n -= part;
+        if (!v->iov_len) {
+            c->local++;
+            c->local_count--;
+        }
+    }
+    return true;
+}
+
+/* One range of the other process. The page is held: the caller's side may fault and sleep. */
+static bool copy_remote(struct remote_copy *c, uaddr_t addr, uint64_t len)
+{
+    while (len) {
+        size_t offset = addr & (PAGE_SIZE - 1), part = MIN(len, PAGE_SIZE - offset);
+        bool more = false;
+        char *page;
+        gpa_t gpa;
+
+        if (mm_pin_page(c->mm, addr, c->write ? FAULT_WRITE : 0, &gpa) < 0)
+            return false;
+        page = page_ptr(gpa, PAGE_SIZE);
+        if (page)
+            more = copy_local(c, page + offset, part);
+        frame_put(gpa);
+        if (!more)
+            return false;
+        addr += part;
+        len -= part;
+    }
+    return true;
+}
+
+/* May current read and change p's memory (Linux: ptrace_may_access with the real ids)? */
+static bool may_access(const struct process *p)
+{
+    const struct cred *me = &current->proc->cred, *it = &p->cred;
+
+    if (p == current->proc || capable(CAP_SYS_PTRACE))
+        return true;
+    return p->dumpable && me->uid == it->uid && me->uid == it->euid && me->uid == it->suid && me->gid == it->gid &&
+           me->gid == it->egid && me->gid == it->sgid;
+}
+
+static long copy_vectors(struct mm *mm, struct iovec *local, uint64_t local_count, const struct iovec *remote,
+                         uint64_t remote_count, bool write)
+{
+    struct remote_copy c = { .mm = mm, .write = write, .local = local, .local_count = local_count };
+    uint64_t wanted = 0;
+
+    for (uint64_t i = 0; i < remote_count; i++) {
+        wanted += remote[i].iov_len;
+        if (!copy_remote(&c, base_of(&remote[i]), remote[i].iov_len))
+            break;
+    }
+    return c.done || !wanted || !c.local_count ? (long)c.done : -EFAULT;
+}
+
+static long process_vm(int pid, uaddr_t local_addr, uint64_t local_count, uaddr_t remote_addr, uint64_t remote_count,
+                       uint64_t flags, bool write)
+{
+    struct iovec *local = NULL, *remote = NULL;
+    struct thread *t;
+    long r;
+
+    if (flags)
+        return -EINVAL;
+    r = fetch_vector(local_addr, local_count, &local);
+    if (r == 0)
+        r = fetch_vector(remote_addr, remote_count, &remote);
+    t = thread_find(pid);
+    if (r == 0 && (!t || !t->mm))
+        r = -ESRCH;
+    if (r == 0 && !may_access(t->proc))
+        r = -EPERM;
+    if (r == 0) {
+        struct mm *mm = t->mm;
+
+        mm_get(mm);
+        r = copy_vectors(mm, local, local_count, remote, remote_count, write);
+        mm_put(mm);
+    }
+    kfree(local);
+    kfree(remote);
+    return r;
+}
+
+SYSCALL_DEFINE6(process_vm_readv, int, pid, uaddr_t, local, uint64_t, local_count, uaddr_t, remote, uint64_t, remote_count,
+                uint64_t, flags)
+{
+    return process_vm(pid, local, local_count, remote, remote_count, flags, false);
+}
+
+SYSCALL_DEFINE6(process_vm_writev, int, pid, uaddr_t, local, uint64_t, local_count, uaddr_t, remote, uint64_t, remote_count,
+                uint64_t, flags)
+{
+    return process_vm(pid, local, local_count, remote, remote_count, flags, true);
+}
