@@ -19,6 +19,7 @@ struct gofer_export {
     const char *host_path;  /* absolute, or relative to the cwd at launch; symlinks in it are followed once, at set-up */
     bool writable;
     bool world_only;        /* serve only what others may read (the default view of the host) */
+    bool cross_mounts;      /* mounts of the host below it are served too */
     enum cache_mode cache;
 };
 

@@ -27,6 +27,8 @@
 #define P9_PATH_MAX 4096                /* symlink targets */
 #define P9_WALK_MAX 16                  /* names in one walk */
 #define P9_OFFSET_STREAM UINT64_MAX     /* Tread, Twrite: at the descriptor's own position (stdio) */
+#define P9_OFFSET_STREAM_NOWAIT (UINT64_MAX - 1) /* the same, but EAGAIN rather than waiting */
+#define P9_POLL_NOW 0x80000000u         /* in Tpoll's events: answer at once, with 0 if nothing is there */
 
 /*
  * P9_LIST(X): X(number of the T message, name). R messages have the next number. 200 and above are ours.

@@ -1,0 +1,67 @@
+/*
+ * The set-up of exports; see exports.h.
+ */
+#include "gofer/exports.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+#include <unistd.h>
+
+#include "common/jail.h"
+
+/* procfs has magic links and other processes' memory: it can't be shared. */
+static int check_file_system(int fd)
+{
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) < 0)
+        return -errno;
+    return fs.f_type == PROC_SUPER_MAGIC ? -EOPNOTSUPP : 0;
+}
+
+static int open_one(struct export *x, const struct gofer_export *wanted)
+{
+    struct statx st;
+    int err;
+
+    *x = (struct export){ .name = wanted->host_path,
+                          .writable = wanted->writable,
+                          .world_only = wanted->world_only,
+                          .cross_mounts = wanted->cross_mounts };
+    x->fd = jail_open_mount(wanted->host_path, !wanted->writable, wanted->cross_mounts, &x->own_mount);
+    if (x->fd < 0)
+        return x->fd;
+    err = path_stat(x->fd, "", &st);
+    if (!err)
+        err = check_file_system(x->fd);
+    if (!err && !S_ISREG(st.stx_mode) && !S_ISDIR(st.stx_mode))
+        err = -EOPNOTSUPP;
+    if (err) {
+        close(x->fd);
+        return err;
+    }
+    x->mode = st.stx_mode;
+    x->dev = path_dev(&st);
+    return 0;
+}
+
+int exports_open(struct exports *exports, const struct gofer_config *config, const char **ret_what)
+{
+    exports->count = 0;
+    exports->list = calloc(config->export_count + 1, sizeof(exports->list[0]));
+    if (!exports->list)
+        return -ENOMEM;
+    for (size_t i = 0; i < config->export_count; i++) {
+        int err = open_one(&exports->list[i], &config->exports[i]);
+
+        if (err) {
+            *ret_what = config->exports[i].host_path;
+            return err;
+        }
+        exports->count++;
+    }
+    return 0;
+}

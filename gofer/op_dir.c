@@ -1,0 +1,460 @@
+/*
+ * 9P operations on directories: readdir, and the extension readdirx; everything that makes, moves or removes names.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/checked.h"
+#include "gofer/engine.h"
+
+#define RENAME_FLAGS (RENAME_NOREPLACE | RENAME_EXCHANGE) /* whiteouts are devices */
+#define DIRECTORY_MODE 01777
+
+/* What getdents64(2) gives. */
+struct dirent_host {
+    uint64_t ino;
+    int64_t next;
+    uint16_t size;
+    uint8_t type;
+    char name[];
+};
+
+#define DIRENT_NAME offsetof(struct dirent_host, name)
+
+/* qid offset type name, or attr offset name: without the name itself. */
+#define ENTRY_SIZE (P9_QID_SIZE + 8 + 1 + 2)
+#define ENTRY_SIZE_X (P9_ATTR_SIZE + 8 + 2)
+
+struct listing {
+    struct engine *e;
+    const struct fid *fid;
+    bool with_attr;
+    size_t left;           /* bytes that the client still takes */
+    struct p9_cursor *out;
+};
+
+static uint8_t qid_type_of(uint8_t d_type)
+{
+    return d_type == 4 /* DT_DIR */ ? P9_QTDIR : d_type == 10 /* DT_LNK */ ? P9_QTSYMLINK : P9_QTFILE;
+}
+
+/* ".." of an export's root is outside: it is shown as the root itself, as everywhere at the top of a tree. */
+static bool leads_out(const struct listing *l, const char *name)
+{
+    return l->fid->is_root && !strcmp(name, "..");
+}
+
+static void put_entry(const struct listing *l, const struct dirent_host *d, uint64_t next)
+{
+    struct p9_qid qid = { .type = qid_type_of(d->type), .path = d->ino };
+    struct statx st;
+
+    if (leads_out(l, d->name) && !path_stat(fid_fd(l->fid), "", &st))
+        path_qid(l->fid->x, &st, &qid);
+    p9_put_qid(l->out, &qid);
+    p9_put64(l->out, next);
+    p9_put8(l->out, d->type);
+    p9_put_str(l->out, d->name, strlen(d->name));
+}
+
+/* An entry that went away meanwhile is left out. */
+static void put_entry_x(const struct listing *l, const struct dirent_host *d, uint64_t next)
+{
+    struct p9_attr attr;
+    struct statx st;
+
+    if (path_stat(fid_fd(l->fid), leads_out(l, d->name) ? "" : d->name, &st))
+        return;
+    path_attr(l->fid->x, &l->e->config.view, &st, &attr);
+    p9_put_attr(l->out, &attr);
+    p9_put64(l->out, next);
+    p9_put_str(l->out, d->name, strlen(d->name));
+}
+
+/* Put entries while they fit. Returns false when one did not; *offset is behind the last that was put. */
+static bool put_entries(struct listing *l, size_t size, uint64_t *offset)
+{
+    size_t fixed = l->with_attr ? ENTRY_SIZE_X : ENTRY_SIZE;
+
+    for (size_t pos = 0; pos + DIRENT_NAME < size;) {
+        const void *place = l->e->scratch + pos; /* the kernel keeps entries 8-aligned */
+        const struct dirent_host *d = place;
+        size_t need = fixed + strlen(d->name);
+
+        if (need > l->left)
+            return false;
+        if (l->with_attr)
+            put_entry_x(l, d, (uint64_t)d->next);
+        else
+            put_entry(l, d, (uint64_t)d->next);
+        l->left -= need;
+        *offset = (uint64_t)d->next;
+        pos += d->size;
+    }
+    return true;
+}
+
+/* Entries of the host are smaller than ours: ask for about as many as will fit, so that few are read twice. */
+static size_t host_size(const struct listing *l)
+{
+    size_t want = l->with_attr ? l->left / 4 : l->left;
+
+    return min_size(want < 1024 ? 1024 : want, sizeof(l->e->scratch));
+}
+
+static int list(struct listing *l, struct fid *fid, uint64_t offset)
+{
+    bool any = false;
+
+    if (offset != fid->dir_offset && lseek(fid->open->fd, (off_t)offset, SEEK_SET) < 0)
+        return -errno;
+    for (;;) {
+        uint64_t at = offset;
+        long n = syscall(SYS_getdents64, fid->open->fd, l->e->scratch, host_size(l));
+
+        fid->dir_offset = UINT64_MAX; /* not known until all that was read is put */
+        if (n < 0)
+            return any ? 0 : -errno;
+        if (n == 0) {
+            fid->dir_offset = offset;
+            return 0;
+        }
+        if (!put_entries(l, (size_t)n, &at))
+            return 0;
+        any = true;
+        offset = at;
+        fid->dir_offset = at;
+        if (l->left < 1024)
+            return 0;
+    }
+}
+
+static int read_directory(struct engine *e, struct request *rq, bool with_attr)
+{
+    uint32_t number = p9_get32(&rq->in);
+    uint64_t offset = p9_get64(&rq->in);
+    uint32_t count = p9_get32(&rq->in);
+    struct listing l = { .e = e, .with_attr = with_attr, .out = &rq->out };
+    size_t start, end;
+    struct fid *fid;
+    int err = request_end(rq);
+
+    if (!err)
+        err = engine_fid(e, number, &fid);
+    if (err)
+        return err;
+    if (fid->kind != FID_FILE || !fid->open)
+        return -EBADF;
+    if (!S_ISDIR(fid->mode))
+        return -ENOTDIR;
+    start = rq->out.pos;
+    p9_put32(&rq->out, 0);
+    if (rq->out.bad)
+        return -EMSGSIZE;
+    l.fid = fid;
+    l.left = min_size(count, rq->out.size - rq->out.pos);
+    err = list(&l, fid, offset);
+    if (err)
+        return err;
+    end = rq->out.pos;
+    if (end == start + 4 && fid->dir_offset == UINT64_MAX)
+        return -EINVAL; /* not one entry fits */
+    rq->out.pos = start;
+    p9_put32(&rq->out, (uint32_t)(end - start - 4));
+    rq->out.pos = end;
+    return 0;
+}
+
+/*
+ * size[4] Treaddir tag[2] fid[4] offset[8] count[4]
+ * size[4] Rreaddir tag[2] count[4] count bytes of entries: qid[13] offset[8] type[1] name[s]
+ */
+int op_readdir(struct engine *e, struct request *rq)
+{
+    return read_directory(e, rq, false);
+}
+
+/* Layout: p9.h. */
+int op_readdirx(struct engine *e, struct request *rq)
+{
+    return read_directory(e, rq, true);
+}
+
+/* Names. */
+
+/* fid is a directory of a writable export, and the name may go to the kernel. */
+static int check_place(const struct engine *e, uint32_t number, const struct p9_str *wire_name, struct fid **ret_dir,
+                       char ret_name[P9_NAME_MAX + 1])
+{
+    struct fid *fid;
+    int err = engine_fid(e, number, &fid);
+
+    if (err)
+        return err;
+    if (fid->kind != FID_FILE)
+        return -EBADF;
+    if (!S_ISDIR(fid->mode))
+        return -ENOTDIR;
+    err = path_check_name(wire_name, ret_name);
+    if (err)
+        return err;
+    if (!fid->x->writable)
+        return -EROFS;
+    *ret_dir = fid;
+    return 0;
+}
+
+static int put_qid_at(struct request *rq, const struct fid *dir, const char *name)
+{
+    struct p9_qid qid;
+    struct statx st;
+    int err = path_stat(fid_fd(dir), name, &st);
+
+    if (err)
+        return err;
+    path_qid(dir->x, &st, &qid);
+    p9_put_qid(&rq->out, &qid);
+    return 0;
+}
+
+/* size[4] Tmkdir tag[2] dfid[4] name[s] mode[4] gid[4] */
+int op_mkdir(struct engine *e, struct request *rq)
+{
+    uint32_t number = p9_get32(&rq->in);
+    struct p9_str wire_name = p9_get_str(&rq->in);
+    uint32_t mode = p9_get32(&rq->in);
+    char name[P9_NAME_MAX + 1];
+    struct fid *dir;
+    int err;
+
+    p9_get32(&rq->in);
+    err = request_end(rq);
+    if (!err)
+        err = check_place(e, number, &wire_name, &dir, name);
+    if (err)
+        return err;
+    if (mkdirat(fid_fd(dir), name, mode & DIRECTORY_MODE) < 0)
+        return -errno;
+    return put_qid_at(rq, dir, name);
+}
+
+/* size[4] Tsymlink tag[2] fid[4] name[s] symtgt[s] gid[4]: the target is the client's text, we never follow it. */
+int op_symlink(struct engine *e, struct request *rq)
+{
+    uint32_t number = p9_get32(&rq->in);
+    struct p9_str wire_name = p9_get_str(&rq->in);
+    struct p9_str wire_target = p9_get_str(&rq->in);
+    char name[P9_NAME_MAX + 1];
+    char target[P9_PATH_MAX];
+    struct fid *dir;
+    int err;
+
+    p9_get32(&rq->in);
+    err = request_end(rq);
+    if (!err)
+        err = check_place(e, number, &wire_name, &dir, name);
+    if (err)
+        return err;
+    if (!wire_target.len)
+        return -ENOENT;
+    if (wire_target.len >= sizeof(target))
+        return -ENAMETOOLONG;
+    if (memchr(wire_target.data, '\0', wire_target.len))
+        return -EINVAL;
+    memcpy(target, wire_target.data, wire_target.len);
+    target[wire_target.len] = '\0';
+    if (symlinkat(target, fid_fd(dir), name) < 0)
+        return -errno;
+    return put_qid_at(rq, dir, name);
+}
+
+/* size[4] Tmknod tag[2] dfid[4] name[s] mode[4] major[4] minor[4] gid[4]: never a device. */
+int op_mknod(struct engine *e, struct request *rq)
+{
+    uint32_t number = p9_get32(&rq->in);
+    struct p9_str wire_name = p9_get_str(&rq->in);
+    uint32_t mode = p9_get32(&rq->in);
+    char name[P9_NAME_MAX + 1];
+    struct fid *dir;
+    int err;
+
+    p9_get32(&rq->in);
+    p9_get32(&rq->in);
+    p9_get32(&rq->in);
+    err = request_end(rq);
+    if (!err)
+        err = check_place(e, number, &wire_name, &dir, name);
+    if (err)
+        return err;
+    if ((mode & S_IFMT) && !S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode))
+        return -EPERM;
+    if (mknodat(fid_fd(dir), name, mode & (S_IFMT | 01777), 0) < 0)
+        return -errno;
+    return put_qid_at(rq, dir, name);
+}
+
+/* size[4] Tlink tag[2] dfid[4] fid[4] name[s] */
+int op_link(struct engine *e, struct request *rq)
+{
+    uint32_t number = p9_get32(&rq->in);
+    uint32_t target_number = p9_get32(&rq->in);
+    struct p9_str wire_name = p9_get_str(&rq->in);
+    char name[P9_NAME_MAX + 1];
+    char target[12];
+    struct fid *dir, *fid;
+    int err = request_end(rq);
+
+    if (!err)
+        err = engine_fid(e, target_number, &fid);
+    if (!err)
+        err = check_place(e, number, &wire_name, &dir, name);
+    if (err)
+        return err;
+    if (fid->kind != FID_FILE)
+        return -EBADF;
+    if (fid->x != dir->x)
+        return -EXDEV;
+    path_fd_name(fid_fd(fid), target);
+    if (linkat(e->config.proc_fd, target, fid_fd(dir), name, AT_SYMLINK_FOLLOW) < 0)
+        return -errno;
+    return 0;
+}
+
+static int rename_at(struct fid *olddir, const char *oldname, struct fid *newdir, const char *newname, uint32_t flags)
+{
+    if (olddir->x != newdir->x)
+        return -EXDEV;
+    if (flags & ~(uint32_t)RENAME_FLAGS)
+        return -EINVAL;
+    return renameat2(fid_fd(olddir), oldname, fid_fd(newdir), newname, flags) < 0 ? -errno : 0;
+}
+
+static int rename_request(struct engine *e, struct request *rq, bool with_flags)
+{
+    uint32_t oldnumber = p9_get32(&rq->in);
+    struct p9_str wire_old = p9_get_str(&rq->in);
+    uint32_t newnumber = p9_get32(&rq->in);
+    struct p9_str wire_new = p9_get_str(&rq->in);
+    uint32_t flags = with_flags ? p9_get32(&rq->in) : 0;
+    char oldname[P9_NAME_MAX + 1], newname[P9_NAME_MAX + 1];
+    struct fid *olddir, *newdir;
+    int err = request_end(rq);
+
+    if (!err)
+        err = check_place(e, oldnumber, &wire_old, &olddir, oldname);
+    if (!err)
+        err = check_place(e, newnumber, &wire_new, &newdir, newname);
+    return err ? err : rename_at(olddir, oldname, newdir, newname, flags);
+}
+
+/* size[4] Trenameat tag[2] olddirfid[4] oldname[s] newdirfid[4] newname[s] */
+int op_renameat(struct engine *e, struct request *rq)
+{
+    return rename_request(e, rq, false);
+}
+
+/* Layout: p9.h. */
+int op_rename2(struct engine *e, struct request *rq)
+{
+    return rename_request(e, rq, true);
+}
+
+/*
+ * Does the name that the fid was walked by still lead to its file? Others may have moved it; between this look and the
+ * use of the name they may do so still, which can hurt no one but the export's own files.
+ */
+static int check_own_name(const struct fid *fid)
+{
+    struct statx mine, there;
+    int err;
+
+    if (fid->kind != FID_FILE || !fid->parent)
+        return -EBUSY; /* the root of an export */
+    if (!fid->x->writable)
+        return -EROFS;
+    err = path_stat(fid_fd(fid), "", &mine);
+    if (!err)
+        err = path_stat(fid->parent->fd, fid->name, &there);
+    if (err)
+        return err;
+    return mine.stx_ino == there.stx_ino && path_dev(&mine) == path_dev(&there) ? 0 : -ESTALE;
+}
+
+/* size[4] Trename tag[2] fid[4] dfid[4] name[s] */
+int op_rename(struct engine *e, struct request *rq)
+{
+    uint32_t number = p9_get32(&rq->in);
+    uint32_t dirnumber = p9_get32(&rq->in);
+    struct p9_str wire_name = p9_get_str(&rq->in);
+    char name[P9_NAME_MAX + 1];
+    struct fid *fid, *dir;
+    char *kept;
+    int err = request_end(rq);
+
+    if (!err)
+        err = engine_fid(e, number, &fid);
+    if (!err)
+        err = check_place(e, dirnumber, &wire_name, &dir, name);
+    if (!err)
+        err = check_own_name(fid);
+    if (!err && fid->x != dir->x)
+        err = -EXDEV;
+    if (err)
+        return err;
+    kept = strdup(name);
+    if (!kept)
+        return -ENOMEM;
+    if (renameat(fid->parent->fd, fid->name, fid_fd(dir), name) < 0) {
+        err = -errno;
+        free(kept);
+        return err;
+    }
+    free(fid->name);
+    fid->name = kept;
+    fdref_put(fid->parent);
+    fid->parent = fdref_get(dir->path);
+    return 0;
+}
+
+/* size[4] Tunlinkat tag[2] dirfd[4] name[s] flags[4] */
+int op_unlinkat(struct engine *e, struct request *rq)
+{
+    uint32_t number = p9_get32(&rq->in);
+    struct p9_str wire_name = p9_get_str(&rq->in);
+    uint32_t flags = p9_get32(&rq->in);
+    char name[P9_NAME_MAX + 1];
+    struct fid *dir;
+    int err = request_end(rq);
+
+    if (!err)
+        err = check_place(e, number, &wire_name, &dir, name);
+    if (err)
+        return err;
+    if (flags & ~(uint32_t)AT_REMOVEDIR)
+        return -EINVAL;
+    return unlinkat(fid_fd(dir), name, (int)flags) < 0 ? -errno : 0;
+}
+
+/* size[4] Tremove tag[2] fid[4]: the fid is clunked even if that fails. */
+int op_remove(struct engine *e, struct request *rq)
+{
+    uint32_t number = p9_get32(&rq->in);
+    struct fid *fid;
+    int err = request_end(rq);
+
+    if (!err)
+        err = engine_fid(e, number, &fid);
+    if (err)
+        return err;
+    err = check_own_name(fid);
+    if (!err && unlinkat(fid->parent->fd, fid->name, S_ISDIR(fid->mode) ? AT_REMOVEDIR : 0) < 0)
+        err = -errno;
+    engine_drop_fid(e, fid);
+    return err;
+}

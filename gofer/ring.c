@@ -1,0 +1,201 @@
+/*
+ * The ring transport; see ring.h.
+ *
+ * After a request the loop polls for the next one, because sleeping costs the guest a doorbell (3 µs) and us a wake-up
+ * (10 µs). How long follows what requests do: the time grows while they come soon after we gave up, and shrinks
+ * while they don't come at all (as KVM's halt polling has it).
+ */
+#include "gofer/ring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+
+#define POLL_NS_START 50000u
+#define POLL_NS_MIN 5000u
+#define POLL_NS_MAX 200000u
+#define SPINS_PER_CLOCK 32u
+#define RUN_MAX 64              /* requests served in a row before jobs get a look */
+#define POLL_FDS 64
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int ring_init(struct ring *ring, const struct ring_config *config, struct engine *engine)
+{
+    const struct virtq_layout layout = {
+        .size = ARENA_QUEUE_SIZE,
+        .desc = { GPA_ARENA_BASE + ARENA_DESC_OFFSET },
+        .avail = { GPA_ARENA_BASE + ARENA_AVAIL_OFFSET },
+        .used = { GPA_ARENA_BASE + ARENA_USED_OFFSET },
+        .event_idx = true,
+    };
+    void *header = config->arena;
+
+    *ring = (struct ring){ .config = *config, .engine = engine, .poll_ns = POLL_NS_START };
+    ring->header = header;
+    ring->region = (struct guest_region){ { GPA_ARENA_BASE }, config->arena_size, config->arena };
+    ring->mem = (struct guest_mem){ &ring->region, 1 };
+    return virtq_init(&ring->queue, &ring->mem, &layout);
+}
+
+static void notify(struct ring *ring)
+{
+    if (!virtq_should_notify(&ring->queue)) /* has the barrier between used->idx and what is read here */
+        return;
+    switch (guest_fetch32(&ring->header->notify_mode)) {
+    case NOTIFY_IDLE:
+        fd_signal_event(ring->config.call_fd);
+        break;
+    case NOTIFY_KICK:
+        fd_signal_event(ring->config.kick_fd);
+        break;
+    default:
+        break;
+    }
+}
+
+void ring_reply(void *arg, uint32_t cookie, uint32_t len)
+{
+    struct ring *ring = arg;
+
+    virtq_push(&ring->queue, (uint16_t)cookie, len);
+    notify(ring);
+}
+
+static void to_io(const struct virtq_chain *c, struct p9_io *io)
+{
+    _Static_assert(VIRTQ_CHAIN_MAX <= P9_IO_VECTORS, "a chain fits");
+    memcpy(io->in, c->in, c->in_count * sizeof(io->in[0]));
+    memcpy(io->out, c->out, c->out_count * sizeof(io->out[0]));
+    io->in_count = c->in_count;
+    io->out_count = c->out_count;
+    io->in_size = c->in_size;
+    io->out_size = c->out_size;
+    io->cookie = c->head;
+}
+
+/* Serve what is there, but not for ever. Returns how many requests there were, or -EPROTO. */
+static int serve_available(struct ring *ring)
+{
+    struct virtq_chain chain;
+    struct p9_io io;
+    int n = 0;
+
+    while (n < RUN_MAX) {
+        int got = virtq_pop(&ring->queue, &chain);
+
+        if (got <= 0)
+            return got < 0 ? got : n;
+        to_io(&chain, &io);
+        engine_handle(ring->engine, &io);
+        n++;
+    }
+    return n;
+}
+
+/* Look at the ring until something is there, or for poll_ns. Returns how long it looked. */
+static uint64_t spin(const struct ring *ring, uint64_t limit)
+{
+    uint64_t start = now_ns();
+    uint64_t waited = 0;
+
+    while (waited < limit) {
+        for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
+            if (virtq_has_avail(&ring->queue) || job_done_pending(&ring->engine->jobs))
+                return now_ns() - start;
+            __builtin_ia32_pause();
+        }
+        waited = now_ns() - start;
+    }
+    return waited;
+}
+
+/* Wait for what comes from outside the ring; -1 waits for ever. */
+static void wait_events(struct ring *ring, int timeout_ms)
+{
+    struct pollfd fds[POLL_FDS] = {
+        { .fd = ring->config.control_fd, .events = 0 }, /* only POLLHUP */
+        { .fd = ring->config.doorbell_fd, .events = POLLIN },
+    };
+    size_t n = 2;
+
+    if (ring->engine->drop_count)
+        fds[0].events = POLLOUT;
+    n += job_pollfds(ring->engine, fds + n, POLL_FDS - n, &timeout_ms);
+    if (poll(fds, n, timeout_ms) < 0)
+        return;
+    if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+        ring->ended = true;
+    if (fds[0].revents & POLLOUT)
+        engine_flush_drops(ring->engine);
+    if (fds[1].revents & POLLIN)
+        fd_take_event(ring->config.doorbell_fd);
+    job_run_ready(ring->engine);
+}
+
+/* Nothing came while polling: ask for the doorbell and sleep, unless a request slipped in. */
+static void sleep_until_event(struct ring *ring)
+{
+    guest_store32(&ring->header->gofer_polling, 0);
+    if (!virtq_enable_notify(&ring->queue)) /* has the barrier between the stores and the look at avail->idx */
+        wait_events(ring, -1);
+    guest_store32(&ring->header->gofer_polling, 1);
+}
+
+static void adapt(struct ring *ring, uint64_t waited)
+{
+    uint64_t next = ring->poll_ns;
+
+    if (waited <= ring->poll_ns)
+        return; /* it came while we polled */
+    if (waited <= POLL_NS_MAX)
+        next = waited * 2;
+    else
+        next = next / 2;
+    ring->poll_ns = next < POLL_NS_MIN ? POLL_NS_MIN : next > POLL_NS_MAX ? POLL_NS_MAX : next;
+}
+
+/* One wait for requests: first polling, then sleeping. */
+static void wait_requests(struct ring *ring)
+{
+    uint64_t start;
+
+    if (ring->engine->jobs.waiting)
+        wait_events(ring, 0); /* so that a guest that polls all the time doesn't starve its own streams */
+    spin(ring, ring->poll_ns);
+    if (virtq_has_avail(&ring->queue))
+        return;
+    if (job_done_pending(&ring->engine->jobs)) {
+        job_run_ready(ring->engine);
+        return;
+    }
+    start = now_ns() - ring->poll_ns;
+    sleep_until_event(ring);
+    adapt(ring, now_ns() - start);
+}
+
+int ring_serve(struct ring *ring)
+{
+    guest_store32(&ring->header->gofer_polling, 1);
+    while (!ring->ended) {
+        int n = serve_available(ring);
+
+        if (n < 0)
+            return n;
+        if (n == RUN_MAX)
+            wait_events(ring, 0);
+        else
+            wait_requests(ring);
+    }
+    return 0;
+}
