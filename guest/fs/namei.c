@@ -87,55 +87,6 @@ void walk_end(struct walk *w)
 
 /* --- looking a name up --- */
 
-static bool is_dot(const char *s, size_t len)
-{
-    return len == 1 && s[0] == '.';
-}
-
-static bool is_dotdot(const char *s, size_t len)
-{
-    return len == 2 && s[0] == '.' && s[1] == '.';
-}
-
-/* The component at text + *pos, slashes skipped; *pos moves behind it. len 0: there is none. */
-static struct name next_component(const char *text, size_t *pos)
-{
-    struct name n;
-
-    while (text[*pos] == '/')
-        (*pos)++;
-    n.str = text + *pos;
-    n.len = 0;
-    while (n.str[n.len] && n.str[n.len] != '/')
-        n.len++;
-    *pos += n.len;
-    return n;
-}
-
-/* The first name and those that follow it in the walk's text, as far as one batch may go. */
-static size_t gather_names(const struct walk *w, const struct name *first, struct name *names)
-{
-    size_t count = 1, pos = w->pos;
-
-    names[0] = *first;
-    while (count < VFS_LOOKUP_BATCH) {
-        struct name n = next_component(w->text, &pos);
-
-        if (n.len == 0 || n.len > VFS_NAME_MAX || is_dot(n.str, n.len) || is_dotdot(n.str, n.len))
-            break;
-        names[count++] = n;
-    }
-    return count;
-}
-
-/* Is this the end of the text (but for slashes)? */
-static bool at_end(const struct walk *w)
-{
-    size_t pos = w->pos;
-
-    return next_component(w->text, &pos).len == 0;
-}
-
 /*
  * Put the result of a lookup into the cache, replacing what was there if it is another file. Takes the inode's reference;
  * returns the dentry with one, or err_ptr.
@@ -185,7 +136,7 @@ static struct dentry *lookup_batch(struct walk *w, struct dentry *dir, const str
 {
     struct name names[VFS_LOOKUP_BATCH];
     struct inode *inodes[VFS_LOOKUP_BATCH];
-    size_t n = gather_names(w, name, names);
+    size_t n = path_gather(w->text, w->pos, name, VFS_NAME_MAX, names, VFS_LOOKUP_BATCH);
     const struct name *last = &names[n - 1];
     size_t end = (size_t)(last->str + last->len - w->text);
     uint64_t changes = dir->sb->changes;
@@ -194,7 +145,7 @@ static struct dentry *lookup_batch(struct walk *w, struct dentry *dir, const str
     struct dentry *d;
     int count;
 
-    if (next_component(w->text, &end).len == 0)
+    if (path_at_end(w->text, end))
         open_flags = w->open_flags;
     w->fresh = 0;
     count = dir->inode->ops->lookup_path(dir->inode, names, n, open_flags, inodes, &negative);
@@ -430,9 +381,9 @@ static void set_last(struct walk *w, const struct name *name, bool trailing)
     w->trailing_slash = trailing;
     if (name->len == 0)
         w->last_type = LAST_ROOT;
-    else if (is_dot(name->str, name->len))
+    else if (name_is_dot(name))
         w->last_type = LAST_DOT;
-    else if (is_dotdot(name->str, name->len))
+    else if (name_is_dotdot(name))
         w->last_type = LAST_DOTDOT;
     else
         w->last_type = LAST_NORMAL;
@@ -459,8 +410,8 @@ int walk_run(struct walk *w)
     bool trailing = false;
 
     for (;;) {
-        struct name name = next_component(w->text, &w->pos);
-        bool last = at_end(w);
+        struct name name = path_next(w->text, &w->pos);
+        bool last = path_at_end(w->text, w->pos);
         int err = 0;
 
         if (name.len == 0 && (w->flags & LOOKUP_PARENT))
@@ -475,9 +426,9 @@ int walk_run(struct walk *w)
             set_last(w, &name, trailing);
             return 0;
         }
-        if (is_dotdot(name.str, name.len))
+        if (name_is_dotdot(&name))
             err = step_up(w);
-        else if (!is_dot(name.str, name.len))
+        else if (!name_is_dot(&name))
             err = walk_name(w, &name, last, trailing);
         if (err < 0)
             return err;

@@ -1,87 +1,36 @@
-/*
- * Paths as pairs of mount and dentry, and their text. Nothing here sleeps, but for the last reference to a name.
- */
-#include "fs/vfs.h"
-#include "lib/string.h"
+/* The text of paths: components. Nothing here knows of files. */
+#include "fs/path.h"
 
-void path_get(const struct path *p)
+struct name path_next(const char *text, size_t *pos)
 {
-    p->mount->refs++;
-    dentry_get(p->dentry);
+    struct name n;
+
+    while (text[*pos] == '/')
+        (*pos)++;
+    n.str = text + *pos;
+    n.len = 0;
+    while (n.str[n.len] && n.str[n.len] != '/')
+        n.len++;
+    *pos += n.len;
+    return n;
 }
 
-void path_put(struct path *p)
+bool path_at_end(const char *text, size_t pos)
 {
-    if (!p->dentry)
-        return;
-    p->mount->refs--; /* mounts are never taken away, so the last reference is the tree's */
-    dentry_put(p->dentry);
-    p->mount = NULL;
-    p->dentry = NULL;
+    return path_next(text, &pos).len == 0;
 }
 
-/* Text that grows from the end of a buffer to its front. */
-struct back_text {
-    char *start;
-    char *pos;
-};
-
-static bool prepend(struct back_text *t, const char *s, size_t len)
+size_t path_gather(const char *text, size_t pos, const struct name *first, size_t name_max, struct name *ret, size_t max)
 {
-    if ((size_t)(t->pos - t->start) < len)
-        return false;
-    t->pos -= len;
-    memcpy(t->pos, s, len);
-    return true;
-}
+    size_t count = 1;
 
-/* Prepend the names from p up to root; *ret_reached: it was met. */
-static bool prepend_names(struct back_text *t, struct path p, const struct path *root, bool *ret_reached)
-{
-    while (!path_equal(&p, root)) {
-        if (p.dentry == p.mount->root || p.dentry->parent == p.dentry) {
-            if (!p.mount->parent || p.dentry != p.mount->root) {
-                *ret_reached = false;
-                return true;
-            }
-            p.dentry = p.mount->mountpoint;
-            p.mount = p.mount->parent;
-            continue;
-        }
-        if (!prepend(t, p.dentry->name, p.dentry->name_len) || !prepend(t, "/", 1))
-            return false;
-        p.dentry = p.dentry->parent;
+    ret[0] = *first;
+    while (count < max) {
+        struct name n = path_next(text, &pos);
+
+        if (n.len == 0 || n.len > name_max || name_is_dot(&n) || name_is_dotdot(&n))
+            break;
+        ret[count++] = n;
     }
-    *ret_reached = true;
-    return true;
-}
-
-ssize_t path_text(const struct path *p, const struct path *root, char *buf, size_t size, char **ret)
-{
-    static const char deleted[] = " (deleted)", unreachable[] = "(unreachable)";
-    struct back_text t = { buf, buf + size };
-    bool reached = false;
-    const char *end;
-
-    if (!root)
-        root = current && current->fs ? &current->fs->root : &vfs_root;
-    if (!prepend(&t, "", 1))
-        return -ENAMETOOLONG;
-    if (p->dentry->deleted && !prepend(&t, deleted, sizeof(deleted) - 1))
-        return -ENAMETOOLONG;
-    end = t.pos;
-    if (p->mount->id == 0) {
-        /* a nameless file (memfd): its name is in no directory */
-        if (!prepend(&t, p->dentry->name, p->dentry->name_len) || !prepend(&t, "/", 1))
-            return -ENAMETOOLONG;
-        reached = true;
-    } else if (!prepend_names(&t, *p, root, &reached)) {
-        return -ENAMETOOLONG;
-    }
-    if (t.pos == end && !prepend(&t, "/", 1))
-        return -ENAMETOOLONG;
-    if (!reached && !path_equal(root, &vfs_root) && !prepend(&t, unreachable, sizeof(unreachable) - 1))
-        return -ENAMETOOLONG;
-    *ret = t.pos;
-    return buf + size - t.pos - 1;
+    return count;
 }

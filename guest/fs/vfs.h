@@ -18,6 +18,7 @@
 
 #include "arch/bootinfo.h"
 #include "fs/file.h"
+#include "fs/path.h"
 #include "lib/base.h"
 #include "lib/list.h"
 #include "proc/thread.h"
@@ -34,12 +35,6 @@ struct file_lock;
 #define VFS_SYMLINK_MAX 40    /* followed in one walk */
 #define VFS_LOOKUP_BATCH 16   /* names in one lookup_path */
 #define VFS_NO_OPEN (~0u)     /* open_flags of a lookup that isn't for open */
-
-/* One component of a path; not terminated. */
-struct name {
-    const char *str;
-    size_t len;
-};
 
 struct timestamp {
     int64_t sec;

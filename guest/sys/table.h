@@ -25,7 +25,7 @@
     X(13, rt_sigaction, NONE) \
     X(14, rt_sigprocmask, NONE) \
     X(15, rt_sigreturn, NONE) \
-    X(16, ioctl, NONE) \
+    X(16, ioctl, FULL) \
     X(17, pread64, FULL) \
     X(18, pwrite64, FULL) \
     X(19, readv, FULL) \
@@ -81,8 +81,8 @@
     X(69, msgsnd, NONE) \
     X(70, msgrcv, NONE) \
     X(71, msgctl, NONE) \
-    X(72, fcntl, NONE) \
-    X(73, flock, NONE) \
+    X(72, fcntl, FULL) \
+    X(73, flock, FULL) \
     X(74, fsync, NONE) \
     X(75, fdatasync, NONE) \
     X(76, truncate, NONE) \
@@ -328,7 +328,7 @@
     X(316, renameat2, FULL) \
     X(317, seccomp, NONE) \
     X(318, getrandom, NONE) \
-    X(319, memfd_create, FULL) \
+    X(319, memfd_create, PART) \
     X(320, kexec_file_load, NONE) \
     X(321, bpf, NONE) \
     X(322, execveat, FULL) \
