@@ -7,7 +7,6 @@
 #include "sys/file_util.h"
 #include "sys/syscall.h"
 
-#define SEGMENTS_ON_STACK 8
 #define SIGNAL_FROM_KERNEL 0x80 /* SI_KERNEL */
 
 ssize_t file_read_iter(struct file *f, struct iter *to, uint64_t *pos)
@@ -170,8 +169,7 @@ static int check_segments(struct iter *it)
     return 0;
 }
 
-/* Take an iovec array of the app's; *ret_free is to be kfree'd. fast has SEGMENTS_ON_STACK segments. */
-static int import_vector(struct iter *it, struct iter_segment *fast, uaddr_t vec, uint64_t count, void **ret_free)
+int iter_import(struct iter *it, struct iter_segment *fast, uaddr_t vec, uint64_t count, void **ret_free)
 {
     struct iter_segment *seg = fast;
     int err;
@@ -205,7 +203,7 @@ static ssize_t vector(int fd, uaddr_t vec, uint64_t count, const loff_t *offset,
     if (!f)
         return -EBADF;
     file_put(f);
-    n = import_vector(&it, fast, vec, count, &to_free);
+    n = iter_import(&it, fast, vec, count, &to_free);
     if (n < 0)
         return n;
     n = offset ? at_pos(fd, &it, *offset, transfer) : at_own_pos(fd, &it, transfer);

@@ -26,6 +26,10 @@ static inline bool file_has_pos(const struct file *f)
 ssize_t file_read_iter(struct file *f, struct iter *to, uint64_t *pos);
 ssize_t file_write_iter(struct file *f, struct iter *from, uint64_t *pos);
 
+/* Take an iovec array of the app's: 0 and an iter, whose *ret_free is to be kfree'd afterwards; EINVAL, EFAULT, ENOMEM. */
+#define SEGMENTS_ON_STACK 8
+int iter_import(struct iter *it, struct iter_segment *fast, uaddr_t vec, uint64_t count, void **ret_free);
+
 /* At most how many bytes may be written at pos (RLIMIT_FSIZE)? SIGXFSZ and -EFBIG if none. */
 ssize_t file_size_limit(const struct file *f, uint64_t pos, size_t n);
 

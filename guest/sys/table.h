@@ -49,7 +49,7 @@
     X(37, alarm, NONE) \
     X(38, setitimer, NONE) \
     X(39, getpid, NONE) \
-    X(40, sendfile, NONE) \
+    X(40, sendfile, FULL) \
     X(41, socket, NONE) \
     X(42, connect, NONE) \
     X(43, accept, NONE) \
@@ -83,10 +83,10 @@
     X(71, msgctl, NONE) \
     X(72, fcntl, FULL) \
     X(73, flock, FULL) \
-    X(74, fsync, NONE) \
-    X(75, fdatasync, NONE) \
-    X(76, truncate, NONE) \
-    X(77, ftruncate, NONE) \
+    X(74, fsync, FULL) \
+    X(75, fdatasync, FULL) \
+    X(76, truncate, FULL) \
+    X(77, ftruncate, FULL) \
     X(78, getdents, FULL) \
     X(79, getcwd, FULL) \
     X(80, chdir, FULL) \
@@ -99,11 +99,11 @@
     X(87, unlink, FULL) \
     X(88, symlink, FULL) \
     X(89, readlink, FULL) \
-    X(90, chmod, NONE) \
-    X(91, fchmod, NONE) \
-    X(92, chown, NONE) \
-    X(93, fchown, NONE) \
-    X(94, lchown, NONE) \
+    X(90, chmod, FULL) \
+    X(91, fchmod, FULL) \
+    X(92, chown, FULL) \
+    X(93, fchown, FULL) \
+    X(94, lchown, FULL) \
     X(95, umask, FULL) \
     X(96, gettimeofday, NONE) \
     X(97, getrlimit, NONE) \
@@ -141,7 +141,7 @@
     X(129, rt_sigqueueinfo, NONE) \
     X(130, rt_sigsuspend, NONE) \
     X(131, sigaltstack, NONE) \
-    X(132, utime, NONE) \
+    X(132, utime, FULL) \
     X(133, mknod, FULL) \
     X(134, uselib, NONE) \
     X(135, personality, NONE) \
@@ -171,7 +171,7 @@
     X(159, adjtimex, NONE) \
     X(160, setrlimit, NONE) \
     X(161, chroot, FULL) \
-    X(162, sync, NONE) \
+    X(162, sync, FULL) \
     X(163, acct, NONE) \
     X(164, settimeofday, NONE) \
     X(165, mount, PART) \
@@ -196,19 +196,19 @@
     X(184, tuxcall, NONE) \
     X(185, security, NONE) \
     X(186, gettid, NONE) \
-    X(187, readahead, NONE) \
-    X(188, setxattr, NONE) \
-    X(189, lsetxattr, NONE) \
-    X(190, fsetxattr, NONE) \
-    X(191, getxattr, NONE) \
-    X(192, lgetxattr, NONE) \
-    X(193, fgetxattr, NONE) \
-    X(194, listxattr, NONE) \
-    X(195, llistxattr, NONE) \
-    X(196, flistxattr, NONE) \
-    X(197, removexattr, NONE) \
-    X(198, lremovexattr, NONE) \
-    X(199, fremovexattr, NONE) \
+    X(187, readahead, PART) \
+    X(188, setxattr, FULL) \
+    X(189, lsetxattr, FULL) \
+    X(190, fsetxattr, FULL) \
+    X(191, getxattr, FULL) \
+    X(192, lgetxattr, FULL) \
+    X(193, fgetxattr, FULL) \
+    X(194, listxattr, FULL) \
+    X(195, llistxattr, FULL) \
+    X(196, flistxattr, FULL) \
+    X(197, removexattr, FULL) \
+    X(198, lremovexattr, FULL) \
+    X(199, fremovexattr, FULL) \
     X(200, tkill, NONE) \
     X(201, time, NONE) \
     X(202, futex, NONE) \
@@ -230,7 +230,7 @@
     X(218, set_tid_address, NONE) \
     X(219, restart_syscall, NONE) \
     X(220, semtimedop, NONE) \
-    X(221, fadvise64, NONE) \
+    X(221, fadvise64, PART) \
     X(222, timer_create, NONE) \
     X(223, timer_settime, NONE) \
     X(224, timer_gettime, NONE) \
@@ -244,7 +244,7 @@
     X(232, epoll_wait, NONE) \
     X(233, epoll_ctl, NONE) \
     X(234, tgkill, NONE) \
-    X(235, utimes, NONE) \
+    X(235, utimes, FULL) \
     X(236, vserver, NONE) \
     X(237, mbind, PART) \
     X(238, set_mempolicy, PART) \
@@ -269,32 +269,32 @@
     X(257, openat, FULL) \
     X(258, mkdirat, FULL) \
     X(259, mknodat, FULL) \
-    X(260, fchownat, NONE) \
-    X(261, futimesat, NONE) \
+    X(260, fchownat, FULL) \
+    X(261, futimesat, FULL) \
     X(262, newfstatat, FULL) \
     X(263, unlinkat, FULL) \
     X(264, renameat, FULL) \
     X(265, linkat, FULL) \
     X(266, symlinkat, FULL) \
     X(267, readlinkat, FULL) \
-    X(268, fchmodat, NONE) \
+    X(268, fchmodat, FULL) \
     X(269, faccessat, FULL) \
     X(270, pselect6, NONE) \
     X(271, ppoll, NONE) \
     X(272, unshare, NONE) \
     X(273, set_robust_list, NONE) \
     X(274, get_robust_list, NONE) \
-    X(275, splice, NONE) \
-    X(276, tee, NONE) \
-    X(277, sync_file_range, NONE) \
-    X(278, vmsplice, NONE) \
+    X(275, splice, FULL) \
+    X(276, tee, FULL) \
+    X(277, sync_file_range, PART) \
+    X(278, vmsplice, PART) \
     X(279, move_pages, PART) \
-    X(280, utimensat, NONE) \
+    X(280, utimensat, FULL) \
     X(281, epoll_pwait, NONE) \
     X(282, signalfd, NONE) \
     X(283, timerfd_create, NONE) \
     X(284, eventfd, NONE) \
-    X(285, fallocate, NONE) \
+    X(285, fallocate, FULL) \
     X(286, timerfd_settime, NONE) \
     X(287, timerfd_gettime, NONE) \
     X(288, accept4, NONE) \
@@ -309,13 +309,13 @@
     X(297, rt_tgsigqueueinfo, NONE) \
     X(298, perf_event_open, NONE) \
     X(299, recvmmsg, NONE) \
-    X(300, fanotify_init, NONE) \
+    X(300, fanotify_init, PART) \
     X(301, fanotify_mark, NONE) \
     X(302, prlimit64, NONE) \
-    X(303, name_to_handle_at, NONE) \
-    X(304, open_by_handle_at, NONE) \
+    X(303, name_to_handle_at, PART) \
+    X(304, open_by_handle_at, PART) \
     X(305, clock_adjtime, NONE) \
-    X(306, syncfs, NONE) \
+    X(306, syncfs, FULL) \
     X(307, sendmmsg, NONE) \
     X(308, setns, NONE) \
     X(309, getcpu, NONE) \
@@ -335,7 +335,7 @@
     X(323, userfaultfd, NONE) \
     X(324, membarrier, NONE) \
     X(325, mlock2, FULL) \
-    X(326, copy_file_range, NONE) \
+    X(326, copy_file_range, FULL) \
     X(327, preadv2, PART) \
     X(328, pwritev2, PART) \
     X(329, pkey_mprotect, FULL) \
@@ -372,7 +372,7 @@
     X(449, futex_waitv, NONE) \
     X(450, set_mempolicy_home_node, PART) \
     X(451, cachestat, NONE) \
-    X(452, fchmodat2, NONE) \
+    X(452, fchmodat2, FULL) \
     X(453, map_shadow_stack, NONE) \
     X(454, futex_wake, NONE) \
     X(455, futex_wait, NONE) \
