@@ -1,21 +1,9 @@
 /* Calls that make, change and end mappings. What they mean is in mm/map.c; here are the app's arguments. */
-#include <linux/fcntl.h>
-#include <linux/memfd.h>
 #include <linux/mman.h>
 
 #include "fs/file.h"
-#include "fs/vfs.h"
-#include "lib/string.h"
 #include "mm/mm.h"
 #include "sys/syscall.h"
-
-#define MEMFD_NAME_MAX 249 /* without "memfd:" and the NUL (memfd_create(2)) */
-#define MEMFD_PREFIX "memfd:"
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8u
-#define MFD_EXEC 16u
-#endif
 
 SYSCALL_DEFINE1(brk, uaddr_t, brk)
 {
@@ -70,41 +58,4 @@ SYSCALL_DEFINE2(pkey_alloc, uint64_t, flags, uint64_t, rights)
 SYSCALL_DEFINE1(pkey_free, int, pkey UNUSED)
 {
     return -EINVAL;
-}
-
-/* --- memfd --- */
-
-static long memfd_name(char *name, size_t size, uaddr_t addr)
-{
-    size_t prefix = strlcpy(name, MEMFD_PREFIX, size);
-    ssize_t r = strncpy_from_user(name + prefix, addr, MEMFD_NAME_MAX + 1);
-
-    if (r == -ENAMETOOLONG)
-        return -EINVAL;
-    return r < 0 ? r : 0;
-}
-
-SYSCALL_DEFINE2(memfd_create, uaddr_t, name_addr, uint32_t, flags)
-{
-    char name[sizeof(MEMFD_PREFIX) + MEMFD_NAME_MAX + 1];
-    struct file *file;
-    long r;
-
-    if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC))
-        return flags & MFD_HUGETLB ? -ENOSYS : -EINVAL;
-    if ((flags & MFD_EXEC) && (flags & MFD_NOEXEC_SEAL))
-        return -EINVAL;
-    r = memfd_name(name, sizeof(name), name_addr);
-    if (r < 0)
-        return r;
-    file = tmpfs_file_create(name, 0);
-    if (is_err(file))
-        return ptr_err(file);
-    file->inode->seals = flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) ? 0 : F_SEAL_SEAL;
-    if (flags & MFD_NOEXEC_SEAL)
-        file->inode->mode &= ~0111u;
-    r = fd_install(file, 0, flags & MFD_CLOEXEC);
-    if (r < 0)
-        file_put(file);
-    return r;
 }
