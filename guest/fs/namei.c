@@ -63,14 +63,10 @@ int walk_begin(struct walk *w, int dirfd, const char *path, uint32_t flags)
     *w = (struct walk){ .flags = flags, .open_flags = VFS_NO_OPEN, .root = *context_root() };
     if (!path[0] && !(flags & LOOKUP_EMPTY))
         return -ENOENT;
-    w->text = kstrdup(path);
-    if (!w->text)
-        return -ENOMEM;
+    w->text = path;
     err = start_at(w, dirfd, path);
-    if (err < 0) {
-        kfree(w->text);
+    if (err < 0)
         return err;
-    }
     if (flags & LOOKUP_SCOPED)
         w->root = w->path;
     path_get(&w->root);
@@ -81,8 +77,8 @@ void walk_end(struct walk *w)
 {
     path_put(&w->path);
     path_put(&w->root);
-    kfree(w->text);
-    w->text = NULL;
+    kfree(w->own_text);
+    w->own_text = NULL;
 }
 
 /* --- looking a name up --- */
@@ -301,7 +297,8 @@ static int splice_link(struct walk *w, const char *target, size_t len)
         return -ENOMEM;
     memcpy(text, target, len);
     memcpy(text + len, w->text + w->pos, rest + 1);
-    kfree(w->text);
+    kfree(w->own_text);
+    w->own_text = text;
     w->text = text;
     w->pos = 0;
     w->fresh = 0;

@@ -19,7 +19,8 @@ struct walk {
     struct path start;     /* RESOLVE_BENEATH: not above it; references if set */
     uint32_t flags;        /* enum lookup_flags */
     uint32_t open_flags;   /* what the caller will do with the last component: see lookup_path */
-    char *text;            /* what is left of the path is text + pos; kmalloc'd */
+    const char *text;      /* what is left of the path is text + pos */
+    char *own_text;        /* text, once a symbolic link has been put into it; kmalloc'd */
     size_t pos;
     int links;             /* followed so far */
     size_t fresh;          /* SB_REVALIDATE: names ahead that the last batch brought up to date */
@@ -28,7 +29,7 @@ struct walk {
     bool trailing_slash;
 };
 
-/* Start at dirfd; path is copied. On failure nothing is held. walk_end releases what a walk holds. */
+/* Start at dirfd. path must stay until walk_end, which releases what a walk holds. On failure nothing is held. */
 int walk_begin(struct walk *w, int dirfd, const char *path, uint32_t flags);
 void walk_end(struct walk *w);
 
