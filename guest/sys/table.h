@@ -22,9 +22,9 @@
     X(10, mprotect, FULL) \
     X(11, munmap, FULL) \
     X(12, brk, FULL) \
-    X(13, rt_sigaction, NONE) \
-    X(14, rt_sigprocmask, NONE) \
-    X(15, rt_sigreturn, NONE) \
+    X(13, rt_sigaction, FULL) \
+    X(14, rt_sigprocmask, FULL) \
+    X(15, rt_sigreturn, FULL) \
     X(16, ioctl, FULL) \
     X(17, pread64, FULL) \
     X(18, pwrite64, FULL) \
@@ -33,7 +33,7 @@
     X(21, access, FULL) \
     X(22, pipe, FULL) \
     X(23, select, NONE) \
-    X(24, sched_yield, NONE) \
+    X(24, sched_yield, FULL) \
     X(25, mremap, FULL) \
     X(26, msync, FULL) \
     X(27, mincore, FULL) \
@@ -43,12 +43,12 @@
     X(31, shmctl, NONE) \
     X(32, dup, FULL) \
     X(33, dup2, FULL) \
-    X(34, pause, NONE) \
-    X(35, nanosleep, NONE) \
-    X(36, getitimer, NONE) \
-    X(37, alarm, NONE) \
-    X(38, setitimer, NONE) \
-    X(39, getpid, NONE) \
+    X(34, pause, FULL) \
+    X(35, nanosleep, FULL) \
+    X(36, getitimer, FULL) \
+    X(37, alarm, FULL) \
+    X(38, setitimer, FULL) \
+    X(39, getpid, FULL) \
     X(40, sendfile, FULL) \
     X(41, socket, NONE) \
     X(42, connect, NONE) \
@@ -65,14 +65,14 @@
     X(53, socketpair, NONE) \
     X(54, setsockopt, NONE) \
     X(55, getsockopt, NONE) \
-    X(56, clone, NONE) \
-    X(57, fork, NONE) \
-    X(58, vfork, NONE) \
+    X(56, clone, FULL) \
+    X(57, fork, FULL) \
+    X(58, vfork, FULL) \
     X(59, execve, FULL) \
-    X(60, exit, NONE) \
-    X(61, wait4, NONE) \
-    X(62, kill, NONE) \
-    X(63, uname, NONE) \
+    X(60, exit, FULL) \
+    X(61, wait4, FULL) \
+    X(62, kill, FULL) \
+    X(63, uname, FULL) \
     X(64, semget, NONE) \
     X(65, semop, NONE) \
     X(66, semctl, NONE) \
@@ -105,97 +105,97 @@
     X(93, fchown, FULL) \
     X(94, lchown, FULL) \
     X(95, umask, FULL) \
-    X(96, gettimeofday, NONE) \
-    X(97, getrlimit, NONE) \
-    X(98, getrusage, NONE) \
-    X(99, sysinfo, NONE) \
-    X(100, times, NONE) \
-    X(101, ptrace, NONE) \
-    X(102, getuid, NONE) \
-    X(103, syslog, NONE) \
-    X(104, getgid, NONE) \
-    X(105, setuid, NONE) \
-    X(106, setgid, NONE) \
-    X(107, geteuid, NONE) \
-    X(108, getegid, NONE) \
-    X(109, setpgid, NONE) \
-    X(110, getppid, NONE) \
-    X(111, getpgrp, NONE) \
-    X(112, setsid, NONE) \
-    X(113, setreuid, NONE) \
-    X(114, setregid, NONE) \
-    X(115, getgroups, NONE) \
-    X(116, setgroups, NONE) \
-    X(117, setresuid, NONE) \
-    X(118, getresuid, NONE) \
-    X(119, setresgid, NONE) \
-    X(120, getresgid, NONE) \
-    X(121, getpgid, NONE) \
-    X(122, setfsuid, NONE) \
-    X(123, setfsgid, NONE) \
-    X(124, getsid, NONE) \
-    X(125, capget, NONE) \
-    X(126, capset, NONE) \
-    X(127, rt_sigpending, NONE) \
-    X(128, rt_sigtimedwait, NONE) \
-    X(129, rt_sigqueueinfo, NONE) \
-    X(130, rt_sigsuspend, NONE) \
-    X(131, sigaltstack, NONE) \
+    X(96, gettimeofday, FULL) \
+    X(97, getrlimit, FULL) \
+    X(98, getrusage, PART) \
+    X(99, sysinfo, FULL) \
+    X(100, times, PART) \
+    X(101, ptrace, PART) \
+    X(102, getuid, FULL) \
+    X(103, syslog, PART) \
+    X(104, getgid, FULL) \
+    X(105, setuid, FULL) \
+    X(106, setgid, FULL) \
+    X(107, geteuid, FULL) \
+    X(108, getegid, FULL) \
+    X(109, setpgid, FULL) \
+    X(110, getppid, FULL) \
+    X(111, getpgrp, FULL) \
+    X(112, setsid, FULL) \
+    X(113, setreuid, FULL) \
+    X(114, setregid, FULL) \
+    X(115, getgroups, FULL) \
+    X(116, setgroups, PART) \
+    X(117, setresuid, FULL) \
+    X(118, getresuid, FULL) \
+    X(119, setresgid, FULL) \
+    X(120, getresgid, FULL) \
+    X(121, getpgid, FULL) \
+    X(122, setfsuid, FULL) \
+    X(123, setfsgid, FULL) \
+    X(124, getsid, FULL) \
+    X(125, capget, FULL) \
+    X(126, capset, FULL) \
+    X(127, rt_sigpending, FULL) \
+    X(128, rt_sigtimedwait, FULL) \
+    X(129, rt_sigqueueinfo, FULL) \
+    X(130, rt_sigsuspend, FULL) \
+    X(131, sigaltstack, FULL) \
     X(132, utime, FULL) \
     X(133, mknod, FULL) \
     X(134, uselib, NONE) \
-    X(135, personality, NONE) \
+    X(135, personality, FULL) \
     X(136, ustat, NONE) \
     X(137, statfs, FULL) \
     X(138, fstatfs, FULL) \
     X(139, sysfs, NONE) \
-    X(140, getpriority, NONE) \
-    X(141, setpriority, NONE) \
-    X(142, sched_setparam, NONE) \
-    X(143, sched_getparam, NONE) \
-    X(144, sched_setscheduler, NONE) \
-    X(145, sched_getscheduler, NONE) \
-    X(146, sched_get_priority_max, NONE) \
-    X(147, sched_get_priority_min, NONE) \
-    X(148, sched_rr_get_interval, NONE) \
+    X(140, getpriority, FULL) \
+    X(141, setpriority, FULL) \
+    X(142, sched_setparam, FULL) \
+    X(143, sched_getparam, FULL) \
+    X(144, sched_setscheduler, FULL) \
+    X(145, sched_getscheduler, FULL) \
+    X(146, sched_get_priority_max, FULL) \
+    X(147, sched_get_priority_min, FULL) \
+    X(148, sched_rr_get_interval, FULL) \
     X(149, mlock, FULL) \
     X(150, munlock, FULL) \
     X(151, mlockall, FULL) \
     X(152, munlockall, FULL) \
-    X(153, vhangup, NONE) \
+    X(153, vhangup, PART) \
     X(154, modify_ldt, NONE) \
     X(155, pivot_root, PART) \
     X(156, _sysctl, NONE) \
-    X(157, prctl, NONE) \
-    X(158, arch_prctl, NONE) \
-    X(159, adjtimex, NONE) \
-    X(160, setrlimit, NONE) \
+    X(157, prctl, PART) \
+    X(158, arch_prctl, FULL) \
+    X(159, adjtimex, PART) \
+    X(160, setrlimit, FULL) \
     X(161, chroot, FULL) \
     X(162, sync, FULL) \
-    X(163, acct, NONE) \
-    X(164, settimeofday, NONE) \
+    X(163, acct, PART) \
+    X(164, settimeofday, PART) \
     X(165, mount, PART) \
     X(166, umount2, PART) \
-    X(167, swapon, NONE) \
-    X(168, swapoff, NONE) \
-    X(169, reboot, NONE) \
-    X(170, sethostname, NONE) \
-    X(171, setdomainname, NONE) \
-    X(172, iopl, NONE) \
-    X(173, ioperm, NONE) \
+    X(167, swapon, PART) \
+    X(168, swapoff, PART) \
+    X(169, reboot, PART) \
+    X(170, sethostname, FULL) \
+    X(171, setdomainname, FULL) \
+    X(172, iopl, PART) \
+    X(173, ioperm, PART) \
     X(174, create_module, NONE) \
-    X(175, init_module, NONE) \
-    X(176, delete_module, NONE) \
+    X(175, init_module, PART) \
+    X(176, delete_module, PART) \
     X(177, get_kernel_syms, NONE) \
     X(178, query_module, NONE) \
-    X(179, quotactl, NONE) \
+    X(179, quotactl, PART) \
     X(180, nfsservctl, NONE) \
     X(181, getpmsg, NONE) \
     X(182, putpmsg, NONE) \
     X(183, afs_syscall, NONE) \
     X(184, tuxcall, NONE) \
     X(185, security, NONE) \
-    X(186, gettid, NONE) \
+    X(186, gettid, FULL) \
     X(187, readahead, PART) \
     X(188, setxattr, FULL) \
     X(189, lsetxattr, FULL) \
@@ -209,11 +209,11 @@
     X(197, removexattr, FULL) \
     X(198, lremovexattr, FULL) \
     X(199, fremovexattr, FULL) \
-    X(200, tkill, NONE) \
-    X(201, time, NONE) \
-    X(202, futex, NONE) \
-    X(203, sched_setaffinity, NONE) \
-    X(204, sched_getaffinity, NONE) \
+    X(200, tkill, FULL) \
+    X(201, time, FULL) \
+    X(202, futex, PART) \
+    X(203, sched_setaffinity, FULL) \
+    X(204, sched_getaffinity, FULL) \
     X(205, set_thread_area, NONE) \
     X(206, io_setup, NONE) \
     X(207, io_destroy, NONE) \
@@ -221,29 +221,29 @@
     X(209, io_submit, NONE) \
     X(210, io_cancel, NONE) \
     X(211, get_thread_area, NONE) \
-    X(212, lookup_dcookie, NONE) \
+    X(212, lookup_dcookie, PART) \
     X(213, epoll_create, NONE) \
     X(214, epoll_ctl_old, NONE) \
     X(215, epoll_wait_old, NONE) \
     X(216, remap_file_pages, NONE) \
     X(217, getdents64, FULL) \
-    X(218, set_tid_address, NONE) \
-    X(219, restart_syscall, NONE) \
+    X(218, set_tid_address, FULL) \
+    X(219, restart_syscall, FULL) \
     X(220, semtimedop, NONE) \
     X(221, fadvise64, PART) \
-    X(222, timer_create, NONE) \
-    X(223, timer_settime, NONE) \
-    X(224, timer_gettime, NONE) \
-    X(225, timer_getoverrun, NONE) \
-    X(226, timer_delete, NONE) \
-    X(227, clock_settime, NONE) \
-    X(228, clock_gettime, NONE) \
-    X(229, clock_getres, NONE) \
-    X(230, clock_nanosleep, NONE) \
-    X(231, exit_group, NONE) \
+    X(222, timer_create, FULL) \
+    X(223, timer_settime, FULL) \
+    X(224, timer_gettime, FULL) \
+    X(225, timer_getoverrun, FULL) \
+    X(226, timer_delete, FULL) \
+    X(227, clock_settime, PART) \
+    X(228, clock_gettime, FULL) \
+    X(229, clock_getres, FULL) \
+    X(230, clock_nanosleep, FULL) \
+    X(231, exit_group, FULL) \
     X(232, epoll_wait, NONE) \
     X(233, epoll_ctl, NONE) \
-    X(234, tgkill, NONE) \
+    X(234, tgkill, FULL) \
     X(235, utimes, FULL) \
     X(236, vserver, NONE) \
     X(237, mbind, PART) \
@@ -255,13 +255,13 @@
     X(243, mq_timedreceive, NONE) \
     X(244, mq_notify, NONE) \
     X(245, mq_getsetattr, NONE) \
-    X(246, kexec_load, NONE) \
-    X(247, waitid, NONE) \
+    X(246, kexec_load, PART) \
+    X(247, waitid, FULL) \
     X(248, add_key, NONE) \
     X(249, request_key, NONE) \
     X(250, keyctl, NONE) \
-    X(251, ioprio_set, NONE) \
-    X(252, ioprio_get, NONE) \
+    X(251, ioprio_set, FULL) \
+    X(252, ioprio_get, FULL) \
     X(253, inotify_init, NONE) \
     X(254, inotify_add_watch, NONE) \
     X(255, inotify_rm_watch, NONE) \
@@ -281,9 +281,9 @@
     X(269, faccessat, FULL) \
     X(270, pselect6, NONE) \
     X(271, ppoll, NONE) \
-    X(272, unshare, NONE) \
-    X(273, set_robust_list, NONE) \
-    X(274, get_robust_list, NONE) \
+    X(272, unshare, PART) \
+    X(273, set_robust_list, FULL) \
+    X(274, get_robust_list, FULL) \
     X(275, splice, FULL) \
     X(276, tee, FULL) \
     X(277, sync_file_range, PART) \
@@ -306,34 +306,34 @@
     X(294, inotify_init1, NONE) \
     X(295, preadv, FULL) \
     X(296, pwritev, FULL) \
-    X(297, rt_tgsigqueueinfo, NONE) \
-    X(298, perf_event_open, NONE) \
+    X(297, rt_tgsigqueueinfo, FULL) \
+    X(298, perf_event_open, PART) \
     X(299, recvmmsg, NONE) \
     X(300, fanotify_init, PART) \
     X(301, fanotify_mark, NONE) \
-    X(302, prlimit64, NONE) \
+    X(302, prlimit64, FULL) \
     X(303, name_to_handle_at, PART) \
     X(304, open_by_handle_at, PART) \
-    X(305, clock_adjtime, NONE) \
+    X(305, clock_adjtime, PART) \
     X(306, syncfs, FULL) \
     X(307, sendmmsg, NONE) \
-    X(308, setns, NONE) \
-    X(309, getcpu, NONE) \
+    X(308, setns, PART) \
+    X(309, getcpu, FULL) \
     X(310, process_vm_readv, FULL) \
     X(311, process_vm_writev, FULL) \
-    X(312, kcmp, NONE) \
-    X(313, finit_module, NONE) \
-    X(314, sched_setattr, NONE) \
-    X(315, sched_getattr, NONE) \
+    X(312, kcmp, FULL) \
+    X(313, finit_module, PART) \
+    X(314, sched_setattr, PART) \
+    X(315, sched_getattr, FULL) \
     X(316, renameat2, FULL) \
     X(317, seccomp, NONE) \
-    X(318, getrandom, NONE) \
+    X(318, getrandom, FULL) \
     X(319, memfd_create, PART) \
-    X(320, kexec_file_load, NONE) \
-    X(321, bpf, NONE) \
+    X(320, kexec_file_load, PART) \
+    X(321, bpf, PART) \
     X(322, execveat, FULL) \
-    X(323, userfaultfd, NONE) \
-    X(324, membarrier, NONE) \
+    X(323, userfaultfd, PART) \
+    X(324, membarrier, FULL) \
     X(325, mlock2, FULL) \
     X(326, copy_file_range, FULL) \
     X(327, preadv2, PART) \
@@ -343,40 +343,40 @@
     X(331, pkey_free, FULL) \
     X(332, statx, FULL) \
     X(333, io_pgetevents, NONE) \
-    X(334, rseq, NONE) \
-    X(424, pidfd_send_signal, NONE) \
+    X(334, rseq, FULL) \
+    X(424, pidfd_send_signal, FULL) \
     X(425, io_uring_setup, NONE) \
     X(426, io_uring_enter, NONE) \
     X(427, io_uring_register, NONE) \
-    X(428, open_tree, NONE) \
-    X(429, move_mount, NONE) \
-    X(430, fsopen, NONE) \
-    X(431, fsconfig, NONE) \
-    X(432, fsmount, NONE) \
-    X(433, fspick, NONE) \
-    X(434, pidfd_open, NONE) \
-    X(435, clone3, NONE) \
+    X(428, open_tree, PART) \
+    X(429, move_mount, PART) \
+    X(430, fsopen, PART) \
+    X(431, fsconfig, PART) \
+    X(432, fsmount, PART) \
+    X(433, fspick, PART) \
+    X(434, pidfd_open, FULL) \
+    X(435, clone3, FULL) \
     X(436, close_range, FULL) \
     X(437, openat2, FULL) \
-    X(438, pidfd_getfd, NONE) \
+    X(438, pidfd_getfd, FULL) \
     X(439, faccessat2, FULL) \
     X(440, process_madvise, NONE) \
     X(441, epoll_pwait2, NONE) \
-    X(442, mount_setattr, NONE) \
-    X(443, quotactl_fd, NONE) \
+    X(442, mount_setattr, PART) \
+    X(443, quotactl_fd, PART) \
     X(444, landlock_create_ruleset, NONE) \
     X(445, landlock_add_rule, NONE) \
     X(446, landlock_restrict_self, NONE) \
     X(447, memfd_secret, NONE) \
     X(448, process_mrelease, NONE) \
-    X(449, futex_waitv, NONE) \
+    X(449, futex_waitv, FULL) \
     X(450, set_mempolicy_home_node, PART) \
     X(451, cachestat, NONE) \
     X(452, fchmodat2, FULL) \
     X(453, map_shadow_stack, NONE) \
-    X(454, futex_wake, NONE) \
-    X(455, futex_wait, NONE) \
-    X(456, futex_requeue, NONE) \
+    X(454, futex_wake, FULL) \
+    X(455, futex_wait, FULL) \
+    X(456, futex_requeue, FULL) \
     X(457, statmount, NONE) \
     X(458, listmount, NONE) \
     X(462, mseal, NONE)
