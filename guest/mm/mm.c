@@ -5,7 +5,7 @@
 
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
-#include "fs/file.h"
+#include "fs/vfs.h"
 #include "lib/kmalloc.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -259,22 +259,34 @@ void mm_window_lost(gpa_t gpa, uint64_t len)
 
 static void clear_file_range(struct mm *mm, struct vma *vma, uint64_t from, uint64_t to)
 {
-    uint64_t first = MAX(from, vma->file_offset), last = MIN(to, vma->file_offset + (vma->end - vma->start));
+    uint64_t first = MAX(PAGE_UP(from), vma->file_offset);
+    uint64_t last = MIN(PAGE_DOWN(to), vma->file_offset + (vma->end - vma->start));
 
     if (first < last)
         pt_clear(mm, vma->start + (first - vma->file_offset), vma->start + (last - vma->file_offset), 0, 0);
 }
 
-void mm_file_unmap(const struct inode *inode, uint64_t from, uint64_t to)
+void mm_file_unmap(const struct inode *inode, uint64_t from, uint64_t to, bool private)
 {
     struct mm *mm;
     struct vma *vma;
 
     list_for_each(mm, &all_mms, all_node) {
         for (vma = mm_first(mm); vma; vma = mm_next(vma)) {
-            if (vma->file && vma->file->inode == inode)
-                clear_file_range(mm, vma, PAGE_UP(from), to);
+            if (vma->file && vma->file->inode == inode && (private || (vma->flags & VMA_SHARED)))
+                clear_file_range(mm, vma, from, to);
         }
         pt_flush(mm);
     }
+}
+
+/* What lies beyond the end is gone for everybody; a hole leaves private mappings what they have read. */
+void mapping_truncated(struct inode *inode, uint64_t new_size)
+{
+    mm_file_unmap(inode, new_size, UINT64_MAX, true);
+}
+
+void mapping_punched(struct inode *inode, uint64_t start, uint64_t end)
+{
+    mm_file_unmap(inode, start, end, false);
 }

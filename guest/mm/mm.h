@@ -99,10 +99,11 @@ bool mm_fault(struct mm *mm, uaddr_t addr, uint32_t error, struct fault *ret);
 void mm_window_lost(gpa_t gpa, uint64_t len);
 
 /*
- * The pages of an inode's data in [from, to) are gone or have moved (truncate, hole punched, window mapping replaced): drop
- * them from every mapping of it, private copies too. The next access asks the file again. to: UINT64_MAX for the rest.
+ * The whole pages of an inode's data in [from, to) are gone or have moved (truncate, hole punched, window mapping replaced):
+ * drop them from every shared mapping, and from private ones (with their own copies) if private. The next access asks the
+ * file again. to: UINT64_MAX for the rest.
  */
-void mm_file_unmap(const struct inode *inode, uint64_t from, uint64_t to);
+void mm_file_unmap(const struct inode *inode, uint64_t from, uint64_t to, bool private);
 
 /*
  * Bring the pages of a range in, for MAP_POPULATE, mlock, exec; write: private ones get their own copy. May sleep.
