@@ -3,7 +3,9 @@
 
 #include "lib/string.h"
 
-enum { FDT_MAGIC = 0xd00dfeed, FDT_BEGIN_NODE = 1, FDT_END_NODE = 2, FDT_PROP = 3, FDT_NOP = 4, FDT_END = 9 };
+#define TREE_MAGIC 0xd00dfeed
+
+enum { TOKEN_BEGIN_NODE = 1, TOKEN_END_NODE = 2, TOKEN_PROP = 3, TOKEN_NOP = 4, TOKEN_END = 9 };
 
 struct header {
     uint32_t magic, totalsize, off_struct, off_strings, off_reserved, version, last_compatible, boot_cpu;
@@ -36,25 +38,25 @@ static struct token token_at(const void *fdt, uint32_t offset)
 {
     uint32_t size = be32(&header(fdt)->size_struct);
     const char *base = (const char *)fdt + be32(&header(fdt)->off_struct);
-    struct token t = { .kind = FDT_END };
+    struct token t = { .kind = TOKEN_END, .next = size };
 
     if (offset > size || size - offset < 4)
         return t;
     t.kind = be32(base + offset);
     t.next = offset + 4;
-    if (t.kind == FDT_BEGIN_NODE) {
+    if (t.kind == TOKEN_BEGIN_NODE) {
         size_t len = strnlen(base + t.next, size - t.next);
 
         t.name = base + t.next;
         t.next = (uint32_t)ALIGN_UP(t.next + len + 1, 4);
-    } else if (t.kind == FDT_PROP) {
+    } else if (t.kind == TOKEN_PROP) {
         if (size - t.next < 8)
-            return (struct token){ .kind = FDT_END };
+            return (struct token){ .kind = TOKEN_END, .next = size };
         t.len = be32(base + t.next);
         t.name = (const char *)fdt + be32(&header(fdt)->off_strings) + be32(base + t.next + 4);
         t.data = base + t.next + 8;
         if (t.len > size - t.next - 8)
-            return (struct token){ .kind = FDT_END };
+            return (struct token){ .kind = TOKEN_END, .next = size };
         t.next = (uint32_t)ALIGN_UP(t.next + 8 + t.len, 4);
     }
     return t;
@@ -64,12 +66,12 @@ bool fdt_open(const void *fdt, struct fdt_node *ret_root)
 {
     struct token t;
 
-    if (be32(&header(fdt)->magic) != FDT_MAGIC)
+    if (be32(&header(fdt)->magic) != TREE_MAGIC)
         return false;
     *ret_root = (struct fdt_node){ fdt, 0 };
-    while ((t = token_at(fdt, ret_root->offset)).kind == FDT_NOP)
+    while ((t = token_at(fdt, ret_root->offset)).kind == TOKEN_NOP)
         ret_root->offset = t.next;
-    return t.kind == FDT_BEGIN_NODE;
+    return t.kind == TOKEN_BEGIN_NODE;
 }
 
 const char *fdt_name(const struct fdt_node *node)
@@ -83,9 +85,9 @@ const void *fdt_prop(const struct fdt_node *node, const char *name, size_t *ret_
 
     for (;;) {
         t = token_at(node->fdt, t.next);
-        if (t.kind == FDT_NOP)
+        if (t.kind == TOKEN_NOP)
             continue;
-        if (t.kind != FDT_PROP)
+        if (t.kind != TOKEN_PROP)
             return NULL;
         if (!strcmp(t.name, name)) {
             *ret_len = t.len;
@@ -100,12 +102,12 @@ static uint32_t skip_node(const void *fdt, uint32_t offset)
     struct token t = token_at(fdt, offset);
     uint32_t depth = 1;
 
-    while (depth && t.kind != FDT_END) {
+    while (depth && t.kind != TOKEN_END) {
         offset = t.next;
         t = token_at(fdt, offset);
-        if (t.kind == FDT_BEGIN_NODE)
+        if (t.kind == TOKEN_BEGIN_NODE)
             depth++;
-        else if (t.kind == FDT_END_NODE)
+        else if (t.kind == TOKEN_END_NODE)
             depth--;
     }
     return t.next;
@@ -117,11 +119,11 @@ static bool node_from(const void *fdt, uint32_t offset, struct fdt_node *ret)
     for (;;) {
         struct token t = token_at(fdt, offset);
 
-        if (t.kind == FDT_BEGIN_NODE) {
+        if (t.kind == TOKEN_BEGIN_NODE) {
             *ret = (struct fdt_node){ fdt, offset };
             return true;
         }
-        if (t.kind != FDT_PROP && t.kind != FDT_NOP)
+        if (t.kind != TOKEN_PROP && t.kind != TOKEN_NOP)
             return false;
         offset = t.next;
     }

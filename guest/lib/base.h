@@ -12,8 +12,12 @@
 
 typedef uint64_t gpa_t;   /* guest-physical address */
 typedef uint64_t uaddr_t; /* address in the app's part of memory; never dereferenced but by arch/uaccess.h */
+#if __STDC_HOSTED__ /* unit tests of pure logic on the host */
+#include <sys/types.h>
+#else
 typedef long ssize_t;
 typedef long long loff_t;
+#endif
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE 4096ul
