@@ -1,6 +1,7 @@
 /* The mount tree, and the root that the sandbox starts with. Mounts are made at boot and stay. */
 #include "arch/cpu.h"
 #include "fs/namei.h"
+#include "fs/sysfs.h"
 #include "fs/vfs.h"
 #include "lib/kmalloc.h"
 #include "lib/log.h"
@@ -230,6 +231,7 @@ void vfs_init(void)
             move_root_up();
     }
     mount_default("/proc", procfs_mount);
+    mount_default("/sys", sysfs_mount);
     mount_default("/dev", devfs_mount);
     mount_default("/dev/shm", make_tmp);
     mount_default("/tmp", make_tmp);
