@@ -10,6 +10,9 @@
 
 #include <linux/errno.h>
 
+/* All of the shim is one image: without this, addresses of other files' functions would come from a GOT. */
+#pragma GCC visibility push(hidden)
+
 typedef uint64_t gpa_t;   /* guest-physical address */
 typedef uint64_t uaddr_t; /* address in the app's part of memory; never dereferenced but by arch/uaccess.h */
 #if __STDC_HOSTED__ /* unit tests of pure logic on the host */
