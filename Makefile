@@ -41,7 +41,7 @@ HOST_LIB_OBJ := $(HOST_LIB_SRC:%.c=$(OBJ)/%.o)
 
 SHIM_CFLAGS := -std=c17 -O2 -g -ffreestanding -fpie -fvisibility=hidden -mno-red-zone -mgeneral-regs-only \
 	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
-	-fno-strict-aliasing -nostdlib -Wframe-larger-than=2048 -Iguest -I. $(WARN)
+	-fno-strict-aliasing -nostdlib -Wframe-larger-than=2048 -include guest/lib/hidden.h -Iguest -I. $(WARN)
 SHIM_SRC := $(sort $(wildcard guest/arch/*.c guest/mm/*.c guest/proc/*.c guest/fs/*.c guest/net/*.c \
 	guest/drivers/*.c guest/sys/*.c guest/lib/*.c))
 SHIM_ASM := $(sort $(wildcard guest/arch/*.S guest/mm/*.S guest/proc/*.S))
@@ -67,7 +67,7 @@ $(OBJ)/guest/%.S.o: guest/%.S
 
 $(O)/shim.elf: $(SHIM_OBJ) $(VDSO_OBJS) guest/shim.lds
 	$(call say,LD)$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack \
-		-Wl,--no-warn-rwx-segments -Wl,-T,guest/shim.lds -o $@ $(SHIM_OBJ) $(VDSO_OBJS)
+		-Wl,--no-warn-rwx-segments -Wl,--no-relax -Wl,-T,guest/shim.lds -o $@ $(SHIM_OBJ) $(VDSO_OBJS)
 
 $(O)/shim.bin: $(O)/shim.elf
 	$(call say,BIN)objcopy -O binary $< $@

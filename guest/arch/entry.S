@@ -5,7 +5,6 @@
  * From return_restart_begin to return_restart_end everything is loaded from *cpu_frame, so that the vmm can move rip back
  * to the beginning whenever a kick falls in there: no pending flag is missed.
  */
-#define __ASSEMBLER__
 #include "arch/regs.h"
 #include "hypercalls/layout.h"
 

@@ -1,5 +1,4 @@
 /* The header at the start of the image (struct shim_header): all that the vmm needs to know of the shim. */
-#define __ASSEMBLER__
 #include "hypercalls/layout.h"
 
     .section .header, "a"

@@ -6,7 +6,6 @@
  * by an iretq whose frame was made at link time. IST stacks: 1 #PF, 2 #GP, 3 #BP, 4 #DB, 5 #DF, 7 NMI and #MC, 6 all
  * others, which can't nest: ring 0 and the entry code up to the copy of the frame raise none of them.
  */
-#define __ASSEMBLER__
 #include "hypercalls/hypercall.h"
 
 /* Does the CPU push an error code? (SDM vol. 3A, table 6-1) */
