@@ -93,7 +93,7 @@ return_slow:
     mov %rsp, %rdi
     xor %ebp, %ebp
     call return_work
-    jmp return_restart_begin
+    jmp return_common                  /* other threads may have run: cpu_frame is theirs */
 
     .globl return_to_user
 return_to_user:
