@@ -11,12 +11,20 @@
 #define SPLICE_F_NONBLOCK 2u
 #define SPLICE_F_ALL 15u
 
-/* One side of a copy: a file at its own position, or at one of the app's. */
+/*
+ * One side of a copy: a file at its own position, or at one of the app's. Transfers at the own position must name &file->pos
+ * itself: an inherited descriptor's position is the host's, shared with whoever has it too.
+ */
 struct side {
     struct file *file;
     uaddr_t offset_addr; /* 0: the file's own position */
-    uint64_t pos;
+    uint64_t pos;        /* the app's */
 };
+
+static uint64_t *cursor(struct side *s)
+{
+    return s->offset_addr ? &s->pos : &s->file->pos;
+}
 
 /* Take the descriptor and read the offset. Released by side_end. */
 static long side_begin(struct side *s, int fd, uaddr_t offset_addr)
@@ -24,10 +32,8 @@ static long side_begin(struct side *s, int fd, uaddr_t offset_addr)
     *s = (struct side){ .file = fd_get_io(fd), .offset_addr = offset_addr };
     if (!s->file)
         return -EBADF;
-    if (!offset_addr) {
-        s->pos = s->file->pos;
+    if (!offset_addr)
         return 0;
-    }
     if (get_user(s->pos, offset_addr) < 0)
         return -EFAULT;
     return (int64_t)s->pos < 0 ? -EINVAL : 0;
@@ -41,8 +47,6 @@ static long side_end(struct side *s)
         return 0;
     if (s->offset_addr)
         err = put_user(s->pos, s->offset_addr);
-    else
-        s->file->pos = s->pos;
     file_put(s->file);
     return err;
 }
@@ -57,7 +61,7 @@ static ssize_t write_buffer(struct side *out, char *buf, size_t n)
         ssize_t ret;
 
         iter_kernel(&it, &seg, buf + done, n - done);
-        ret = file_write_iter(out->file, &it, &out->pos);
+        ret = file_write_iter(out->file, &it, cursor(out));
         if (ret <= 0)
             return done ? (ssize_t)done : ret;
         done += (size_t)ret;
@@ -65,21 +69,28 @@ static ssize_t write_buffer(struct side *out, char *buf, size_t n)
     return (ssize_t)done;
 }
 
-/* One buffer's worth from a file. Bytes that arrived, 0 at the end, or -errno; in->pos counts those only. */
+/* Step back over what was read and couldn't be written. */
+static void unread(struct side *in, size_t n)
+{
+    if (in->offset_addr)
+        in->pos -= n;
+    else if (n > 0 && in->file->ops->seek)
+        in->file->ops->seek(in->file, -(loff_t)n, SEEK_CUR);
+}
+
+/* One buffer's worth from a file. Bytes that arrived, 0 at the end, or -errno; the position counts those only. */
 static ssize_t copy_chunk(struct side *in, struct side *out, char *buf, size_t n)
 {
     struct iter_segment seg;
     struct iter it;
-    uint64_t pos = in->pos;
     ssize_t got, put;
 
     iter_kernel(&it, &seg, buf, n);
-    got = file_read_iter(in->file, &it, &pos);
+    got = file_read_iter(in->file, &it, cursor(in));
     if (got <= 0)
         return got;
     put = write_buffer(out, buf, (size_t)got);
-    if (put > 0)
-        in->pos += (uint64_t)put;
+    unread(in, (size_t)(got - MAX(put, 0)));
     return put;
 }
 
@@ -143,6 +154,7 @@ SYSCALL_DEFINE4(sendfile, int, out_fd, int, in_fd, uaddr_t, offset, size_t, coun
 static long check_copy_range(const struct side *in, const struct side *out, size_t count, uint32_t flags)
 {
     const struct inode *from = in->file->inode, *to = out->file->inode;
+    uint64_t in_pos = in->offset_addr ? in->pos : in->file->pos, out_pos = out->offset_addr ? out->pos : out->file->pos;
     long err = check_modes(in, out);
 
     if (flags)
@@ -153,9 +165,9 @@ static long check_copy_range(const struct side *in, const struct side *out, size
         return -EISDIR;
     if (!from || !to || !S_ISREG(from->mode) || !S_ISREG(to->mode))
         return -EINVAL;
-    if (in->pos + count < in->pos || out->pos + count < out->pos)
+    if (in_pos + count < in_pos || out_pos + count < out_pos)
         return -EOVERFLOW;
-    if (from == to && in->pos < out->pos + count && out->pos < in->pos + count)
+    if (from == to && in_pos < out_pos + count && out_pos < in_pos + count)
         return -EINVAL;
     return 0;
 }
@@ -169,7 +181,12 @@ SYSCALL_DEFINE6(copy_file_range, int, in_fd, uaddr_t, in_offset, int, out_fd, ua
     if (ret == 0)
         ret = side_begin(&out, out_fd, out_offset);
     if (ret == 0) {
-        count = MIN(count, in.pos < file_size(in.file) ? file_size(in.file) - in.pos : 0);
+        uint64_t pos = *cursor(&in), size;
+
+        if (in.file->inode)
+            vfs_getattr(in.file->inode, STATX_SIZE);
+        size = file_size(in.file);
+        count = MIN(count, pos < size ? size - pos : 0);
         ret = check_copy_range(&in, &out, count, flags);
     }
     if (ret == 0)
