@@ -3,6 +3,7 @@
  */
 #include "fs/gofer.h"
 
+#include "arch/bootinfo.h"
 #include "arch/cpu.h"
 #include "lib/kmalloc.h"
 #include "lib/log.h"
@@ -331,25 +332,33 @@ static long session_begin(void)
     return err;
 }
 
+static struct ring_request *attach_submit(const char *prefix, uint32_t number, uint32_t fid)
+{
+    struct ring_request *rq = ring_get(P9_Tattach);
+    char name[32];
+
+    ksnprintf(name, sizeof(name), "%s%u", prefix, number);
+    p9_put32(&rq->out, fid);
+    p9_put32(&rq->out, P9_NOFID);
+    p9_put_str(&rq->out, "", 0);
+    p9_put_str(&rq->out, name, strlen(name));
+    p9_put32(&rq->out, P9_NONUNAME);
+    ring_submit(rq);
+    return rq;
+}
+
 long gofer_attach(const char *prefix, uint32_t number, uint32_t *ret_fid)
 {
     struct ring_request *rq;
-    char name[32];
     uint32_t fid;
     long err;
 
     err = gofer.versioned ? 0 : session_begin();
     if (err < 0)
         return err;
-    ksnprintf(name, sizeof(name), "%s%u", prefix, number);
     fid = gofer_fid_new();
-    rq = ring_get(P9_Tattach);
-    p9_put32(&rq->out, fid);
-    p9_put32(&rq->out, P9_NOFID);
-    p9_put_str(&rq->out, "", 0);
-    p9_put_str(&rq->out, name, strlen(name));
-    p9_put32(&rq->out, P9_NONUNAME);
-    err = ring_call(rq);
+    rq = attach_submit(prefix, number, fid);
+    err = ring_wait(rq);
     ring_put(rq);
     if (err < 0)
         gofer_fid_forget(fid);
@@ -358,14 +367,20 @@ long gofer_attach(const char *prefix, uint32_t number, uint32_t *ret_fid)
     return err;
 }
 
-long gofer_stat_fid(uint32_t fid, struct p9_attr *ret)
+static struct ring_request *stat_submit(uint32_t fid)
 {
     struct ring_request *rq = ring_get(P9_Tgetattr);
-    long err;
 
     p9_put32(&rq->out, fid);
     p9_put64(&rq->out, P9_GETATTR_BASIC | P9_GETATTR_BTIME);
-    err = ring_call(rq);
+    ring_submit(rq);
+    return rq;
+}
+
+static long stat_wait(struct ring_request *rq, struct p9_attr *ret)
+{
+    long err = ring_wait(rq);
+
     if (err == 0) {
         p9_get64(&rq->in); /* valid */
         p9_get_attr(&rq->in, ret);
@@ -376,15 +391,81 @@ long gofer_stat_fid(uint32_t fid, struct p9_attr *ret)
     return err;
 }
 
-static long mount_root(struct superblock *sb)
+long gofer_stat_fid(uint32_t fid, struct p9_attr *ret)
 {
-    struct p9_attr attr;
-    struct inode *root;
-    long err = gofer_stat_fid(gofer_sb(sb)->root_fid, &attr);
+    return stat_wait(stat_submit(fid), ret);
+}
 
-    if (err < 0)
-        return err;
-    root = gofer_inode_get(sb, &attr, NULL, NULL);
+/*
+ * The roots of all exports, attached ahead of gofer_mount in a few bundles: the start of a program would otherwise wait for the
+ * gofer twice for each of some forty exports.
+ */
+static struct prepared {
+    bool ready;
+    long error;
+    uint32_t fid;
+    struct p9_attr attr;
+} prepared[BOOT_MOUNT_MAX];
+
+#define PREPARE_BUNDLE 16
+
+static void prepare_bundle(const uint32_t *exports, size_t count)
+{
+    struct ring_request *attach[PREPARE_BUNDLE], *stat[PREPARE_BUNDLE];
+
+    for (size_t i = 0; i < count; i++) {
+        struct prepared *p = &prepared[exports[i]];
+
+        p->fid = gofer_fid_new();
+        attach[i] = attach_submit(P9_ATTACH_EXPORT, exports[i], p->fid);
+        stat[i] = stat_submit(p->fid); /* the gofer serves them in this order */
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct prepared *p = &prepared[exports[i]];
+        long err;
+
+        p->error = ring_wait(attach[i]);
+        ring_put(attach[i]);
+        err = stat_wait(stat[i], &p->attr);
+        if (p->error == 0)
+            p->error = err;
+        p->ready = true;
+    }
+}
+
+void gofer_prepare(void)
+{
+    uint32_t exports[PREPARE_BUNDLE];
+    size_t count = 0;
+
+    if (!gofer.versioned && session_begin() < 0)
+        return; /* gofer_mount says why */
+    for (size_t i = 0; i < boot_info.mount_count; i++) {
+        const struct boot_mount *m = &boot_info.mounts[i];
+
+        if (m->kind != BOOT_MOUNT_GOFER || m->export >= BOOT_MOUNT_MAX)
+            continue;
+        exports[count++] = m->export;
+        if (count == PREPARE_BUNDLE) {
+            prepare_bundle(exports, count);
+            count = 0;
+        }
+    }
+    prepare_bundle(exports, count);
+}
+
+static long mount_root(struct superblock *sb, uint32_t export)
+{
+    struct prepared *p = export < BOOT_MOUNT_MAX ? &prepared[export] : NULL;
+    struct inode *root;
+
+    if (!p || !p->ready)
+        return -EIO;
+    if (p->error < 0)
+        return p->error;
+    p->ready = false; /* the fid is this mount's now */
+    gofer_sb(sb)->root_fid = p->fid;
+    root = gofer_inode_get(sb, &p->attr, NULL, NULL);
     if (!root)
         return -ENOMEM;
     gofer_i(root)->fid = gofer_sb(sb)->root_fid;
@@ -408,9 +489,7 @@ struct superblock *gofer_mount(uint32_t export, bool readonly, enum boot_cache c
         sb->flags |= SB_READONLY;
     if (!gs->exclusive)
         sb->flags |= SB_REVALIDATE | SB_NO_NEGATIVE;
-    err = gofer_attach(P9_ATTACH_EXPORT, export, &gs->root_fid);
-    if (err == 0)
-        err = mount_root(sb);
+    err = mount_root(sb, export);
     if (err < 0) {
         kfree(gs);
         return err_ptr(err);

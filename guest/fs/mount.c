@@ -225,6 +225,7 @@ static void move_root_up(void)
 void vfs_init(void)
 {
     mount_root();
+    gofer_prepare();
     for (size_t i = 0; i < boot_info.mount_count; i++) {
         apply(&boot_info.mounts[i]);
         if (strcmp(boot_info.mounts[i].dst, "/") == 0)

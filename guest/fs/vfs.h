@@ -361,7 +361,10 @@ int vfs_mount(struct superblock *sb, const struct path *at, uint32_t flags); /* 
 struct mount *mount_first(void);                       /* in the order of /proc/mounts */
 struct mount *mount_next(struct mount *m);             /* NULL: that was the last */
 
-/* The superblocks that others make; err_ptr on failure. Called by vfs_init, before there is a thread. */
+/* Attach all exports of boot_info at once, ahead of gofer_mount. Called once. */
+void gofer_prepare(void);
+
+/* The superblocks that others make; err_ptr on failure. Called by vfs_init. */
 struct superblock *gofer_mount(uint32_t export, bool readonly, enum boot_cache cache);
 struct superblock *procfs_mount(void);
 struct superblock *devfs_mount(void);
