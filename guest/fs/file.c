@@ -1,5 +1,6 @@
 /* Open files: references, attributes, and what exec and mm want of them. */
 #include "arch/uaccess.h"
+#include "fs/epoll.h"
 #include "fs/locks.h"
 #include "fs/vfs.h"
 #include "lib/kmalloc.h"
@@ -27,6 +28,8 @@ void file_put(struct file *f)
 {
     if (!f || --f->refs > 0)
         return;
+    if (f->watchers)
+        epoll_file_released(f);
     locks_release_file(f);
     if (f->ops->release)
         f->ops->release(f);

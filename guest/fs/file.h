@@ -82,6 +82,7 @@ struct file {
     struct file *outer;     /* directories beneath an overlay: the overlay's file; not counted */
     struct mutex pos_lock;  /* of regular files and directories: pos, across one call */
     uint32_t poll_state;
+    void *watchers;         /* epoll.c's items for it */
     int owner_pid, owner_signal; /* F_SETOWN, F_SETSIG */
 };
 

@@ -16,7 +16,7 @@
     X(4, stat, FULL) \
     X(5, fstat, FULL) \
     X(6, lstat, FULL) \
-    X(7, poll, NONE) \
+    X(7, poll, FULL) \
     X(8, lseek, FULL) \
     X(9, mmap, FULL) \
     X(10, mprotect, FULL) \
@@ -32,7 +32,7 @@
     X(20, writev, FULL) \
     X(21, access, FULL) \
     X(22, pipe, FULL) \
-    X(23, select, NONE) \
+    X(23, select, FULL) \
     X(24, sched_yield, FULL) \
     X(25, mremap, FULL) \
     X(26, msync, FULL) \
@@ -222,7 +222,7 @@
     X(210, io_cancel, NONE) \
     X(211, get_thread_area, NONE) \
     X(212, lookup_dcookie, PART) \
-    X(213, epoll_create, NONE) \
+    X(213, epoll_create, FULL) \
     X(214, epoll_ctl_old, NONE) \
     X(215, epoll_wait_old, NONE) \
     X(216, remap_file_pages, NONE) \
@@ -241,8 +241,8 @@
     X(229, clock_getres, FULL) \
     X(230, clock_nanosleep, FULL) \
     X(231, exit_group, FULL) \
-    X(232, epoll_wait, NONE) \
-    X(233, epoll_ctl, NONE) \
+    X(232, epoll_wait, FULL) \
+    X(233, epoll_ctl, FULL) \
     X(234, tgkill, FULL) \
     X(235, utimes, FULL) \
     X(236, vserver, NONE) \
@@ -279,8 +279,8 @@
     X(267, readlinkat, FULL) \
     X(268, fchmodat, FULL) \
     X(269, faccessat, FULL) \
-    X(270, pselect6, NONE) \
-    X(271, ppoll, NONE) \
+    X(270, pselect6, FULL) \
+    X(271, ppoll, FULL) \
     X(272, unshare, PART) \
     X(273, set_robust_list, FULL) \
     X(274, get_robust_list, FULL) \
@@ -290,17 +290,17 @@
     X(278, vmsplice, PART) \
     X(279, move_pages, PART) \
     X(280, utimensat, FULL) \
-    X(281, epoll_pwait, NONE) \
-    X(282, signalfd, NONE) \
-    X(283, timerfd_create, NONE) \
-    X(284, eventfd, NONE) \
+    X(281, epoll_pwait, FULL) \
+    X(282, signalfd, FULL) \
+    X(283, timerfd_create, FULL) \
+    X(284, eventfd, FULL) \
     X(285, fallocate, FULL) \
-    X(286, timerfd_settime, NONE) \
-    X(287, timerfd_gettime, NONE) \
+    X(286, timerfd_settime, FULL) \
+    X(287, timerfd_gettime, FULL) \
     X(288, accept4, NONE) \
-    X(289, signalfd4, NONE) \
-    X(290, eventfd2, NONE) \
-    X(291, epoll_create1, NONE) \
+    X(289, signalfd4, FULL) \
+    X(290, eventfd2, FULL) \
+    X(291, epoll_create1, FULL) \
     X(292, dup3, FULL) \
     X(293, pipe2, FULL) \
     X(294, inotify_init1, NONE) \
@@ -361,7 +361,7 @@
     X(438, pidfd_getfd, FULL) \
     X(439, faccessat2, FULL) \
     X(440, process_madvise, NONE) \
-    X(441, epoll_pwait2, NONE) \
+    X(441, epoll_pwait2, FULL) \
     X(442, mount_setattr, PART) \
     X(443, quotactl_fd, PART) \
     X(444, landlock_create_ruleset, NONE) \
