@@ -41,7 +41,8 @@ int client_spawn(struct client *c, struct gofer_config *config, char text[240])
 
     memset(c, 0, sizeof(*c));
     c->arena_fd = memfd_create("arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    ftruncate(c->arena_fd, ARENA_SIZE);
+    if (ftruncate(c->arena_fd, ARENA_SIZE))
+        return -1;
     c->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, c->arena_fd, 0);
     c->doorbell_fd = eventfd(0, EFD_CLOEXEC);
     c->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
