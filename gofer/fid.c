@@ -86,7 +86,29 @@ void fid_remove(struct fid_table *table, struct fid *fid)
         return;
     *p = fid->next;
     table->count--;
+    if (fid->xattr)
+        table->xattrs--;
     fid_put(fid);
+}
+
+int fid_new_xattr(struct fid_table *table, struct fid *fid, size_t size)
+{
+    struct xattr_buf *x;
+
+    if (table->xattrs >= FID_XATTRS_MAX)
+        return -EMFILE;
+    x = calloc(1, sizeof(*x));
+    if (!x)
+        return -ENOMEM;
+    x->data = malloc(size + 1);
+    if (!x->data) {
+        free(x);
+        return -ENOMEM;
+    }
+    x->size = size;
+    fid->xattr = x;
+    table->xattrs++;
+    return 0;
 }
 
 struct fid *fid_get(struct fid *fid)

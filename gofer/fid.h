@@ -62,11 +62,13 @@ struct fid {
 };
 
 #define FID_BUCKETS 4096
+#define FID_XATTRS_MAX 128 /* values held at once, 64 KiB each at most */
 
 struct fid_table {
     struct fid *bucket[FID_BUCKETS];
     size_t count;
     size_t max;
+    size_t xattrs;
 };
 
 /* A new fid with this number and one reference, in the table. NULL with *ret_err -EBADF (in use) or -EMFILE, -ENOMEM. */
@@ -80,6 +82,9 @@ void fid_remove(struct fid_table *table, struct fid *fid);
 
 struct fid *fid_get(struct fid *fid);
 void fid_put(struct fid *fid);
+
+/* Room for a value of `size` bytes. 0 or -errno; the fid had none. */
+int fid_new_xattr(struct fid_table *table, struct fid *fid, size_t size);
 
 /* Give a fid another file's path, for a walk that ends on the number it began with. */
 void fid_forget_file(struct fid *fid);

@@ -76,6 +76,8 @@ void job_free(struct engine *e, struct job *job)
         t->slot[i] = NULL;
         t->count--;
     }
+    if (job->own_fd)
+        fd_close(&job->fd);
     if (job->fid)
         fid_put(job->fid);
     free(job);

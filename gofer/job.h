@@ -54,7 +54,8 @@ struct job {
     uint8_t type;
     uint16_t tag;
     struct fid *fid;       /* a reference */
-    int fd;                /* what to work on; stays open by that reference */
+    int fd;                /* what to work on; stays open by that reference, */
+    bool own_fd;           /* or is the job's own */
     bool socket;           /* recvmsg and sendmsg rather than readv and writev */
     short events;
     uint32_t mode;

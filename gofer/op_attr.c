@@ -3,7 +3,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -258,22 +257,23 @@ static ssize_t xattr_get(const char *path, const char *name, void *value, size_t
     return n < 0 ? -errno : n;
 }
 
-static int load_xattr(const struct fid *file, const char *name, struct xattr_buf *x)
+static int load_xattr(struct engine *e, const struct fid *file, const char *name, struct fid *value)
 {
     char path[12];
     ssize_t n;
+    int err;
 
     path_fd_name(fid_fd(file), path);
     n = xattr_get(path, name, NULL, 0);
     if (n < 0)
         return (int)n;
-    x->data = malloc(min_size((size_t)n, XATTR_VALUE_MAX) + 1);
-    if (!x->data)
-        return -ENOMEM;
-    n = n ? xattr_get(path, name, x->data, min_size((size_t)n, XATTR_VALUE_MAX)) : 0;
+    err = fid_new_xattr(&e->fids, value, min_size((size_t)n, XATTR_VALUE_MAX));
+    if (err)
+        return err;
+    n = n ? xattr_get(path, name, value->xattr->data, value->xattr->size) : 0;
     if (n < 0)
-        return (int)n;
-    x->size = (size_t)n;
+        return (int)n; /* it grew meanwhile: ERANGE */
+    value->xattr->size = (size_t)n;
     return 0;
 }
 
@@ -299,8 +299,7 @@ int op_xattrwalk(struct engine *e, struct request *rq)
     if (!value)
         return err;
     value->kind = FID_XATTR_R;
-    value->xattr = calloc(1, sizeof(*value->xattr));
-    err = value->xattr ? load_xattr(fid, name, value->xattr) : -ENOMEM;
+    err = load_xattr(e, fid, name, value);
     if (err) {
         engine_drop_fid(e, value);
         return err;
@@ -317,7 +316,6 @@ int op_xattrcreate(struct engine *e, struct request *rq)
     uint64_t size = p9_get64(&rq->in);
     uint32_t flags = p9_get32(&rq->in);
     char name[P9_NAME_MAX + 1];
-    struct xattr_buf *x;
     struct fid *fid;
     int err = request_end(rq);
 
@@ -337,18 +335,11 @@ int op_xattrcreate(struct engine *e, struct request *rq)
         return -E2BIG;
     if (flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE))
         return -EINVAL;
-    x = calloc(1, sizeof(*x));
-    if (!x)
-        return -ENOMEM;
-    x->data = malloc(size + 1);
-    if (!x->data) {
-        free(x);
-        return -ENOMEM;
-    }
-    x->size = size;
-    x->flags = flags;
-    strcpy(x->name, name);
-    fid->xattr = x;
+    err = fid_new_xattr(&e->fids, fid, size);
+    if (err)
+        return err;
+    fid->xattr->flags = flags;
+    strcpy(fid->xattr->name, name);
     fid->kind = FID_XATTR_W;
     return 0;
 }

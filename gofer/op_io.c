@@ -199,6 +199,23 @@ int op_fsync(struct engine *e, struct request *rq)
     return job ? queue_job(e, job) : -ENOBUFS;
 }
 
+/* syncfs(2) wants an open descriptor, but any of the file system will do. */
+static int sync_fd(const struct engine *e, const struct fid *fid, struct job *job)
+{
+    int fd;
+
+    if (fid->open)
+        return 0;
+    if (!S_ISREG(fid->mode) && !S_ISDIR(fid->mode))
+        return -EBADF;
+    fd = path_reopen(e->config.proc_fd, fid->path->fd, O_RDONLY | O_NONBLOCK);
+    if (fd < 0)
+        return fd;
+    job->fd = fd;
+    job->own_fd = true;
+    return 0;
+}
+
 /* size[4] Tsync tag[2] fid[4] */
 int op_sync(struct engine *e, struct request *rq)
 {
@@ -208,11 +225,19 @@ int op_sync(struct engine *e, struct request *rq)
     int err = request_end(rq);
 
     if (!err)
-        err = open_fid(e, number, &fid);
+        err = engine_fid(e, number, &fid);
+    if (!err && fid->kind != FID_FILE)
+        err = -EBADF;
     if (err)
         return err;
     job = new_job(e, rq, fid, JOB_SYNCFS);
-    return job ? queue_job(e, job) : -ENOBUFS;
+    if (!job)
+        return -ENOBUFS;
+    err = sync_fd(e, fid, job);
+    if (!err)
+        return queue_job(e, job);
+    job_free(e, job);
+    return err;
 }
 
 /* size[4] Tseek tag[2] fid[4] offset[8] whence[4] */
