@@ -61,6 +61,7 @@ enum exit_kind {
     EXIT_NOEXEC = 2,   /* value: errno; the app can't be executed (126, or 127 for ENOENT) */
     EXIT_PANIC = 3,    /* the shim found itself broken (125) */
     EXIT_GOFER = 4,    /* the gofer is gone (125) */
+    EXIT_SETUP = 6,    /* value: errno; the sandbox couldn't be set up as asked for (125) */
     EXIT_NOMEM = 5,    /* --mem is used up and no call could fail (137) */
 };
 

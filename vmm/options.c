@@ -270,6 +270,8 @@ static int env_copy(struct options *opt, bool all)
 
 static int env_option(struct options *opt, const char *text)
 {
+    if (!*text)
+        return bad_value("--env", text, "K=V or K");
     if (strchr(text, '='))
         return *text == '=' ? bad_value("--env", text, "K=V or K") : env_set(opt, text);
     for (char **e = environ; *e; e++)

@@ -142,7 +142,7 @@ static void report_fault(const struct regs *regs, const siginfo_t *info)
         else
             strlcpy(path, vma->name ? vma->name : "anonymous memory", sizeof(path));
     }
-    klog(LOG_ERROR, "app: killed by %s at rip 0x%lx (%s+0x%lx), address 0x%lx: %s", fault_name(info->si_signo),
+    klog(LOG_WARN, "app: killed by %s at rip 0x%lx (%s+0x%lx), address 0x%lx: %s", fault_name(info->si_signo),
          regs->rip, path, offset, (uint64_t)info->si_addr, fault_reason(info->si_signo, info->si_code));
 }
 

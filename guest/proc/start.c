@@ -12,6 +12,7 @@
 #include "proc/clone.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
+#include "sys/strace.h"
 
 #include <linux/capability.h>
 #include <linux/fcntl.h>
@@ -99,15 +100,15 @@ static const char *error_text(long error)
     }
 }
 
-static _Noreturn void start_failed(const char *what, long error)
+static _Noreturn void start_failed(enum exit_kind kind, const char *what, const char *detail, long error)
 {
     const char *text = error_text(error);
 
     if (text)
-        klog(LOG_ERROR, "%s: %s", what, text);
+        klog(LOG_ERROR, "%s: %s%s", what, detail, text);
     else
-        klog(LOG_ERROR, "%s: error %ld", what, -error);
-    hypercall(HYPERCALL_EXIT, EXIT_NOEXEC, (uint64_t)-error, 0, 0, 0);
+        klog(LOG_ERROR, "%s: %serror %ld", what, detail, -error);
+    hypercall(HYPERCALL_EXIT, kind, (uint64_t)-error, 0, 0, 0);
     panic("EXIT returned");
 }
 
@@ -214,18 +215,21 @@ static void first_thread(void *arg UNUSED)
     sched_started();
     error = stdio_open_all();
     if (error < 0)
-        start_failed("standard descriptors", error);
+        start_failed(EXIT_SETUP, "standard descriptors", "", error);
     if (start.cwd && *start.cwd && (error = fs_chdir(start.cwd)) < 0)
-        start_failed(start.cwd, error);
+        start_failed(EXIT_SETUP, start.cwd, "working directory: ", error);
     f = path ? find_program(start.program, path) : err_ptr(-ENOMEM);
     if (is_err(f))
-        start_failed(start.program, ptr_err(f));
+        start_failed(EXIT_NOEXEC, start.program, "", ptr_err(f));
     report.boot_tsc[PHASE_EXEC] = rdtsc();
+    if (strace_enabled)
+        strace_first_exec(path, boot_info.argc, boot_info.envc);
     error = copy_arguments(&args);
     if (error == 0)
         error = exec_program(f, path, &args, current->regs);
     if (error < 0)
-        start_failed(start.program, error);
+        /* The program was found: what is missing is what its first line or its PT_INTERP names. */
+        start_failed(EXIT_NOEXEC, start.program, error == -ENOENT ? "interpreter: " : "", error);
     kfree(path);
     report.boot_tsc[PHASE_APP] = rdtsc();
     return_to_user(current->regs);

@@ -186,3 +186,13 @@ void strace_exit(const struct regs *regs UNUSED, uint64_t nr, long ret)
         put(&l, ret > 4096 || ret < 0 ? "0x%lx" : "%ld", ret);
     klog_write(LOG_STRACE, l.text, l.len);
 }
+
+void strace_first_exec(const char *path, unsigned argc, unsigned envc)
+{
+    struct line l = { .len = 0 };
+
+    put(&l, "[%d] execve(", current->tid);
+    put_bytes(&l, path, strlen(path), false);
+    put(&l, ", %u arguments, %u variables)", argc, envc);
+    klog_write(LOG_STRACE, l.text, l.len);
+}
