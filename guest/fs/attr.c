@@ -60,23 +60,37 @@ int vfs_setattr(const struct path *p, struct attr *attr)
     return inode->ops->setattr ? inode->ops->setattr(inode, attr) : -EPERM;
 }
 
-int vfs_truncate(struct file *f, uint64_t size)
+/* A change of the content of a set-id file takes the privilege away, unless it comes with CAP_FSETID. */
+void vfs_drop_setid(struct inode *inode)
 {
-    struct attr attr = { .valid = ATTR_SIZE | ATTR_MTIME | ATTR_CTIME | ATTR_MTIME_NOW, .size = size };
-    struct inode *inode = file_vfs_inode(f);
-
-    return inode->ops->setattr ? inode->ops->setattr(inode, &attr) : -EINVAL;
-}
-
-/* Writing to a set-id file takes the privilege away, unless the writer has CAP_FSETID. */
-void vfs_written(struct file *f)
-{
-    struct inode *inode = file_vfs_inode(f);
     struct attr attr = { 0 };
 
-    if (likely(!inode || !(inode->mode & (S_ISUID | S_ISGID)) || !S_ISREG(inode->mode)) || vfs_capable(CAP_FSETID))
+    if (likely(!(inode->mode & (S_ISUID | S_ISGID)) || !S_ISREG(inode->mode)) || vfs_capable(CAP_FSETID))
         return;
     drop_setid(inode, &attr);
     if (attr.valid && inode->ops->setattr)
         inode->ops->setattr(inode, &attr);
+}
+
+void vfs_written(struct file *f)
+{
+    struct inode *inode = file_vfs_inode(f);
+
+    if (inode)
+        vfs_drop_setid(inode);
+}
+
+int vfs_truncate_inode(struct inode *inode, uint64_t size)
+{
+    struct attr attr = { .valid = ATTR_SIZE | ATTR_MTIME | ATTR_CTIME | ATTR_MTIME_NOW, .size = size };
+    int err = inode->ops->setattr ? inode->ops->setattr(inode, &attr) : -EINVAL;
+
+    if (err == 0)
+        vfs_drop_setid(inode);
+    return err;
+}
+
+int vfs_truncate(struct file *f, uint64_t size)
+{
+    return vfs_truncate_inode(file_vfs_inode(f), size);
 }

@@ -223,7 +223,9 @@ static struct file *open_create(struct walk *w, uint32_t flags, uint32_t mode)
 
         if (err < 0)
             return err_ptr(err);
-        if (w->last_type != LAST_NORMAL || w->trailing_slash)
+        if (w->last_type != LAST_NORMAL)
+            return err_ptr(flags & O_EXCL ? -EEXIST : -EISDIR);
+        if (w->trailing_slash)
             return err_ptr(-EISDIR);
         d = find_or_create(w, flags, mode, &created);
         if (is_err(d))

@@ -410,5 +410,7 @@ ssize_t vfs_readlink(struct inode *inode, char *buf, size_t size);
 int vfs_getattr(struct inode *inode, uint32_t mask);
 int vfs_setattr(const struct path *p, struct attr *attr);  /* checks permission; clears set-id bits as Linux does */
 int vfs_truncate(struct file *f, uint64_t size);           /* O_TRUNC, ftruncate: no permission checks */
+int vfs_truncate_inode(struct inode *inode, uint64_t size);
+void vfs_drop_setid(struct inode *inode);                  /* its content has been changed */
 
 #endif

@@ -262,7 +262,6 @@ static long check_new_size(const struct inode *inode, uint64_t size)
 static long truncate_path(const struct path *p, uint64_t size)
 {
     struct inode *inode = p->dentry->inode;
-    struct attr attr = { .valid = ATTR_SIZE | ATTR_MTIME | ATTR_MTIME_NOW | ATTR_CTIME, .size = size };
     long err;
 
     if (S_ISDIR(inode->mode))
@@ -278,9 +277,7 @@ static long truncate_path(const struct path *p, uint64_t size)
         err = vfs_getattr(inode, STATX_SIZE);
     if (err == 0)
         err = check_new_size(inode, size);
-    if (err < 0)
-        return err;
-    return inode->ops->setattr ? inode->ops->setattr(inode, &attr) : -EINVAL;
+    return err < 0 ? err : vfs_truncate_inode(inode, size);
 }
 
 SYSCALL_DEFINE2(truncate, uaddr_t, path, loff_t, size)
@@ -314,8 +311,6 @@ SYSCALL_DEFINE2(ftruncate, int, fd, loff_t, size)
         err = check_new_size(f->inode, (uint64_t)size);
     if (err == 0)
         err = vfs_truncate(f, (uint64_t)size);
-    if (err == 0)
-        vfs_written(f);
     file_put(f);
     return err;
 }
@@ -343,7 +338,10 @@ static long do_allocate(struct file *f, int mode, uint64_t offset, uint64_t len)
         return -EFBIG;
     if (!(mode & FALLOC_FL_KEEP_SIZE) && check_new_size(f->inode, offset + len) < 0)
         return -EFBIG;
-    return f->ops->fallocate ? f->ops->fallocate(f, mode, offset, len) : -EOPNOTSUPP;
+    if (!f->ops->fallocate)
+        return -EOPNOTSUPP;
+    vfs_written(f);
+    return f->ops->fallocate(f, mode, offset, len);
 }
 
 SYSCALL_DEFINE4(fallocate, int, fd, int, mode, loff_t, offset, loff_t, len)
