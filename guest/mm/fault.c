@@ -23,7 +23,7 @@
 #define FILE_WINDOW (2ul << 20)      /* file pages mapped on each side of a fault */
 #define FILE_COPY_MAX 0x10000u       /* writable private mappings up to this size are copied as a whole */
 #define RAM_FILE_WINDOW_MAX 0x40000u /* pages of files in RAM may be holes that cost memory: only for sequential use */
-#define COW_WINDOW_MIN 0x4000u
+#define COW_WINDOW_MIN 0x1000u
 #define COW_WINDOW_MAX 0x10000u
 #define STACK_STEP 0x10000u
 
@@ -136,7 +136,7 @@ static gpa_t copy_frame(gpa_t gpa)
 }
 
 /* Give the entry a copy of its page. */
-static long copy_entry(struct mm *mm, uaddr_t addr, uint64_t *entry, uint64_t bits)
+static long copy_entry(struct mm *mm, uint64_t *entry, uint64_t bits)
 {
     uint64_t old = *entry;
     gpa_t copy = copy_frame(old & PTE_ADDR);
@@ -145,8 +145,9 @@ static long copy_entry(struct mm *mm, uaddr_t addr, uint64_t *entry, uint64_t bi
         return -ENOMEM;
     pt_set(mm, entry, copy, bits);
     if (old & PTE_P)
-        pt_flush_later(mm, addr);
-    frame_put(old & PTE_ADDR);
+        pt_hold(mm, old & PTE_ADDR);
+    else
+        frame_put(old & PTE_ADDR);
     return 0;
 }
 
@@ -160,11 +161,11 @@ static long cow_copy(struct mm *mm, struct vma *vma, uaddr_t addr)
     if (!entry)
         return -ENOMEM;
     vma->next_fault = r.hi;
-    result = copy_entry(mm, addr, entry, bits);
+    result = copy_entry(mm, entry, bits);
     entry -= (addr - r.lo) / PAGE_SIZE;
     for (uaddr_t at = r.lo; at < r.hi && result == 0; at += PAGE_SIZE, entry++) {
-        /* Pages of the window may never be written: those wait for a fault of their own. */
-        if (*entry && !(*entry & PTE_W) && frame_is_ram(*entry & PTE_ADDR) && copy_entry(mm, at, entry, bits) < 0)
+        /* Pages of files may never be written: those wait for a fault of their own. */
+        if (*entry && !(*entry & PTE_W) && !vma->file && copy_entry(mm, entry, bits) < 0)
             break;
     }
     return result;
@@ -488,9 +489,10 @@ long mm_pin_copy(struct mm *mm, uaddr_t addr, gpa_t *ret_gpa)
     if (!vma || vma->start > addr || (vma->flags & VMA_SHARED) || !entry || !*entry)
         return -EFAULT;
     huge = false;
-    if (!pt_is_exclusive(*entry, huge) && copy_entry(mm, PAGE_DOWN(addr), entry, pte_bits(vma->prot, true)) < 0)
+    if (!pt_is_exclusive(*entry, huge) && copy_entry(mm, entry, pte_bits(vma->prot, true)) < 0)
         return -EFAULT;
     pt_flush(mm);
+    pt_flush_held(mm);
     *ret_gpa = *entry & PTE_ADDR;
     frame_get(*ret_gpa);
     return 0;

@@ -22,7 +22,7 @@
 #define GROW_MAX (4ull << 30)
 
 /* The host backs RAM below this by small pages, so that little programs stay little: no use for huge frames. */
-#define SMALL_RAM_END (8ull << 20)
+#define SMALL_RAM_END (16ull << 20)
 
 /* Tables that stay unused for others, so that new RAM can always be put into the direct map. */
 #define TABLE_RESERVE 16

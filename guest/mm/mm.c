@@ -24,11 +24,15 @@ bool mm_is_active(const struct mm *mm)
 
 void mm_activate(struct mm *mm)
 {
-    if (mm == active_mm)
+    struct mm *old = active_mm;
+
+    if (mm == old)
         return;
     active_mm = mm;
     mm->flush_count = 0;
     cpu_load_cr3(mm->pml4);
+    if (old)
+        pt_release_held(old);
 }
 
 struct mm *mm_create(void)
@@ -78,6 +82,7 @@ void mm_put(struct mm *mm)
     if (mm_is_active(mm)) {
         active_mm = NULL;
         cpu_load_cr3(BOOT_PML4);
+        pt_release_held(mm);
     }
     list_remove(&mm->all_node);
     unmap_all(mm);
@@ -168,6 +173,8 @@ long mm_pin_page(struct mm *mm, uaddr_t addr, uint32_t access, gpa_t *ret_gpa)
         const uint64_t *entry = pt_find(mm, addr, &huge);
 
         if (entry && grants(*entry, access)) {
+            if (access & FAULT_WRITE)
+                pt_flush_held(mm);
             *ret_gpa = pte_gpa(*entry, addr);
             frame_get(*ret_gpa);
             return 0;

@@ -43,6 +43,8 @@ struct vma {
     uint32_t fault_window;
 };
 
+#define MM_HELD_MAX 32
+
 struct mm {
     uint32_t refs;
     gpa_t pml4;
@@ -68,6 +70,8 @@ struct mm {
     uint32_t default_flags; /* VMA_LOCKED after mlockall(MCL_FUTURE) */
     uint32_t flush_count;   /* stale TLB entries (mm/pagetable.c) */
     uaddr_t flush_addr;
+    gpa_t held[MM_HELD_MAX]; /* frames that a stale, read-only TLB entry may still show; a reference each */
+    uint32_t held_count;
 };
 
 extern struct list all_mms;

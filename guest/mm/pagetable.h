@@ -89,8 +89,20 @@ long pt_move(struct mm *mm, uaddr_t from, uaddr_t to, uint64_t len);
 /* Drop the pages in [start, end) whose memory lies in [gpa, gpa + len). */
 void pt_clear_gpa(struct mm *mm, uaddr_t start, uaddr_t end, gpa_t gpa, uint64_t len);
 
-/* Remember to flush [start, end) or do it: needed when a present page went away, changed its frame or lost a right. */
+/* Remember to flush addr, or do it: needed when a present page went away or lost a right. */
 void pt_flush_later(struct mm *mm, uaddr_t addr);
 void pt_flush(struct mm *mm);
+
+/*
+ * A page that is being copied on write needs no flush: a stale entry only lets the old frame be read, which has the same
+ * content until the app writes, and a write through a stale read-only entry faults and finds the new frame. So the old frame's
+ * reference is kept until the TLB is flushed for another reason. Software KVM saves half of each such fault by this.
+ * Whoever changes the new frame by another way than the app's address calls pt_flush_held first.
+ */
+void pt_hold(struct mm *mm, gpa_t gpa);
+void pt_flush_held(struct mm *mm);
+
+/* The page tables were loaded, or another's were: no TLB entry is stale. */
+void pt_release_held(struct mm *mm);
 
 #endif
