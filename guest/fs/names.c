@@ -38,6 +38,16 @@ static struct dentry *find_free_name(struct walk *w, bool directory)
     return d;
 }
 
+/* fs.protected_hardlinks, which distributions turn on: no names for files that one could neither own nor write. */
+static int may_link(struct inode *inode)
+{
+    if (vfs_owner(inode))
+        return 0;
+    if (!S_ISREG(inode->mode) || (inode->mode & S_ISUID) || (inode->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+        return -EPERM;
+    return vfs_permission(inode, MAY_READ | MAY_WRITE) < 0 ? -EPERM : 0;
+}
+
 static int link_to(const struct path *of, struct inode *dir, const struct name *name, struct inode **ret)
 {
     struct inode *inode = of->dentry->inode;
@@ -97,7 +107,9 @@ static int make_locked(struct walk *w, const struct new_name *what, struct path 
 
     if (is_err(d))
         return (int)ptr_err(d);
-    err = may_create(dir);
+    err = what->kind == NEW_LINK ? may_link(what->of->dentry->inode) : 0;
+    if (err == 0)
+        err = may_create(dir);
     if (err == 0) {
         dir->sb->changes++;
         err = make_inode(dir->inode, &w->last, what, &inode);
