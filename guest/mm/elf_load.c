@@ -13,33 +13,57 @@
 #define DYN_BASE (APP_END / 3 * 2)
 #define DYN_RANDOM_BITS 28
 
-/* Read exactly n bytes: what lies beyond the end of the file isn't a program. */
-static long read_exactly(struct file *file, void *buf, size_t n, uint64_t offset)
+long exec_read_head(struct file *file, struct exec_image *image)
 {
-    ssize_t r = file_pread(file, buf, n, offset);
+    ssize_t r;
 
+    if (!image->head)
+        image->head = kmalloc(EXEC_HEAD_SIZE);
+    if (!image->head)
+        return -ENOMEM;
+    memset(image->head, 0, SCRIPT_LINE_MAX);
+    r = file_pread(file, image->head, EXEC_HEAD_SIZE, 0);
+    if (r < 0)
+        return r;
+    image->head_size = (size_t)r;
+    return 0;
+}
+
+long exec_read(struct file *file, const struct exec_image *image, void *buf, size_t n, uint64_t offset)
+{
+    ssize_t r;
+
+    if (offset <= image->head_size && n <= image->head_size - offset) {
+        memcpy(buf, image->head + offset, n);
+        return 0;
+    }
+    r = file_pread(file, buf, n, offset);
     if (r < 0)
         return r;
     return (size_t)r == n ? 0 : -ENOEXEC;
 }
 
-long elf_read(struct file *file, struct exec_image *ret)
+long elf_read(struct file *file, struct exec_image *image)
 {
-    Elf64_Ehdr raw, header;
+    Elf64_Ehdr header;
     size_t size;
     long r;
 
-    r = read_exactly(file, &raw, sizeof(raw), 0);
-    if (r == 0)
-        r = elf_check_header(&raw, sizeof(raw), &header);
+    r = elf_check_header(image->head, image->head_size, &header);
     if (r < 0)
         return r;
     size = header.e_phnum * sizeof(Elf64_Phdr);
-    ret->phdrs = kmalloc(size);
-    if (!ret->phdrs)
+    image->phdrs = kmalloc(size);
+    if (!image->phdrs)
         return -ENOMEM;
-    r = read_exactly(file, ret->phdrs, size, header.e_phoff);
-    return r < 0 ? r : elf_check_phdrs(&header, ret->phdrs, file_size(file), APP_END, &ret->elf);
+    r = exec_read(file, image, image->phdrs, size, header.e_phoff);
+    return r < 0 ? r : elf_check_phdrs(&header, image->phdrs, file_size(file), APP_END, &image->elf);
+}
+
+void exec_image_free(struct exec_image *image)
+{
+    kfree(image->head);
+    kfree(image->phdrs);
 }
 
 uaddr_t elf_choose_base(const struct elf_image *elf, bool randomize)

@@ -74,59 +74,65 @@ static long follow_script(struct exec *x, char *line, const char *name)
     return 0;
 }
 
-/* Follow #! lines until x->file isn't a script. */
+/* Follow #! lines until x->file isn't a script; its head has been read then. */
 static long resolve_scripts(struct exec *x)
 {
-    char *line = kmalloc(SCRIPT_LINE_MAX), *name = kmalloc(SCRIPT_LINE_MAX);
+    char *name = kmalloc(SCRIPT_LINE_MAX);
     const char *script = x->filename;
-    long r = line && name ? 0 : -ENOMEM;
+    long r = name ? 0 : -ENOMEM;
 
     for (int depth = 0; r == 0; depth++) {
-        memset(line, 0, SCRIPT_LINE_MAX);
-        r = file_pread(x->file, line, SCRIPT_LINE_MAX, 0);
-        if (r < 0 || line[0] != '#' || line[1] != '!') {
-            r = MIN(r, 0);
+        char *head;
+
+        r = exec_read_head(x->file, &x->program);
+        head = x->program.head;
+        if (r < 0 || head[0] != '#' || head[1] != '!')
             break;
-        }
-        r = depth == SCRIPT_DEPTH_MAX ? -ELOOP : follow_script(x, line, script);
+        r = depth == SCRIPT_DEPTH_MAX ? -ELOOP : follow_script(x, head, script);
         if (r == 0) {
-            /* The interpreter's own name, should it be a script itself; script_parse put it somewhere in line. */
+            /* The interpreter's own name, should it be a script itself. */
             strlcpy(name, x->args->data, SCRIPT_LINE_MAX);
             script = name;
         }
     }
-    kfree(line);
     kfree(name);
     return r;
 }
 
 /* --- images --- */
 
-static long open_interp(struct exec *x)
+static struct file *open_interp_path(struct exec *x)
 {
     const struct elf_image *elf = &x->program.elf;
+    char *path = kmalloc(elf->interp_size);
     struct file *f;
-    char *path;
-    ssize_t r;
+    long r;
 
-    if (!elf->interp_size)
-        return 0;
-    path = kmalloc(elf->interp_size);
     if (!path)
-        return -ENOMEM;
-    r = file_pread(x->file, path, elf->interp_size, elf->interp_offset);
-    if (r >= 0 && ((uint64_t)r != elf->interp_size || path[r - 1] != '\0'))
+        return err_ptr(-ENOMEM);
+    r = exec_read(x->file, &x->program, path, elf->interp_size, elf->interp_offset);
+    if (r == 0 && path[elf->interp_size - 1] != '\0')
         r = -ENOEXEC;
-    if (r >= 0) {
-        f = file_open_exec(AT_FDCWD, path, 0);
-        r = is_err(f) ? ptr_err(f) : 0;
-        if (r == 0)
-            x->interp_file = f;
-    }
+    f = r < 0 ? err_ptr(r) : file_open_exec(AT_FDCWD, path, 0);
     kfree(path);
+    return f;
+}
+
+static long open_interp(struct exec *x)
+{
+    struct file *f;
+    long r;
+
+    if (!x->program.elf.interp_size)
+        return 0;
+    f = open_interp_path(x);
+    if (is_err(f))
+        return ptr_err(f);
+    x->interp_file = f;
+    r = exec_read_head(f, &x->interp);
     if (r == 0)
-        r = elf_read(x->interp_file, &x->interp);
-    return r == -ENOEXEC && x->interp_file ? -ELIBBAD : r;
+        r = elf_read(f, &x->interp);
+    return r == -ENOEXEC ? -ELIBBAD : r;
 }
 
 static long read_images(struct exec *x)
@@ -236,8 +242,8 @@ static void release(struct exec *x)
         file_put(x->interp_file);
     if (x->file)
         file_put(x->file);
-    kfree(x->program.phdrs);
-    kfree(x->interp.phdrs);
+    exec_image_free(&x->program);
+    exec_image_free(&x->interp);
     exec_args_free(x->args);
     kfree(x);
 }

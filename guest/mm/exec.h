@@ -5,9 +5,14 @@
 #include "mm/elf.h"
 #include "mm/mm.h"
 
+/* The start of a file, read at once: each read may be a request to the gofer. */
+#define EXEC_HEAD_SIZE PAGE_SIZE
+
 /* A program or its interpreter, and where it has been mapped. */
 struct exec_image {
     struct elf_image elf;
+    char *head;         /* kmalloc; NULL: not read yet */
+    size_t head_size;   /* bytes in it; the file may be shorter than EXEC_HEAD_SIZE */
     Elf64_Phdr *phdrs;  /* kmalloc */
     uint64_t bias;      /* added to its addresses */
 };
@@ -23,8 +28,16 @@ struct exec {
     uaddr_t sp;
 };
 
-/* Read and check the headers of file. 0, -ENOEXEC, -ENOMEM, -EIO …; *ret->phdrs is to be freed in any case. */
-long elf_read(struct file *file, struct exec_image *ret);
+/* Read the file's first bytes. */
+long exec_read_head(struct file *file, struct exec_image *image);
+
+/* Exactly n bytes of the file, from its head if they are there; -ENOEXEC if it ends before. */
+long exec_read(struct file *file, const struct exec_image *image, void *buf, size_t n, uint64_t offset);
+
+/* Check the headers of file, whose head has been read. 0, -ENOEXEC, -ENOMEM, -EIO … */
+long elf_read(struct file *file, struct exec_image *image);
+
+void exec_image_free(struct exec_image *image);
 
 /* Map it at its bias. */
 long elf_map(struct mm *mm, struct file *file, struct exec_image *image);
