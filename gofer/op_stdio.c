@@ -78,7 +78,7 @@ static struct job *stream_job(struct engine *e, struct request *rq, struct fid *
 }
 
 /* Can this be done by the engine's thread without blocking? Sets the descriptor to use. */
-static bool is_async(struct engine *e, struct job *job)
+static bool is_async(struct engine *e, struct job *job, bool nowait)
 {
     struct stdio *s = &e->stdio[job->fid->stdio];
     int fd;
@@ -89,7 +89,7 @@ static bool is_async(struct engine *e, struct job *job)
         return true;
     case STDIO_TTY:
         /* A blocking read keeps VTIME's meaning, which a non-blocking one hasn't. */
-        if (job->op == JOB_READ)
+        if (job->op == JOB_READ && !nowait)
             return false;
         break;
     case STDIO_PIPE:
@@ -121,7 +121,7 @@ static int start_stream(struct engine *e, struct job *job, bool nowait)
         job_free(e, job);
         return -EAGAIN;
     }
-    if (is_async(e, job)) {
+    if (is_async(e, job, nowait)) {
         job_start(e, job, nowait);
         return ENGINE_DEFERRED;
     }
