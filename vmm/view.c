@@ -28,7 +28,7 @@ static const char *const etc_entries[] = {
     "/etc/bash.bashrc",   "/etc/profile",     "/etc/profile.d",      "/etc/locale.alias",
     "/etc/fonts",         "/etc/gai.conf",    "/etc/host.conf",      "/etc/rpc",
     "/etc/papersize",     "/etc/mke2fs.conf", "/etc/ImageMagick-6",  "/etc/gitconfig",
-    "/etc/emacs",         "/etc/lynx",        "/etc/wgetrc",         "/etc/libnl-3",
+    "/etc/groff",         "/etc/emacs",         "/etc/lynx",        "/etc/wgetrc",         "/etc/libnl-3",
 };
 
 static char *copy(const char *text)

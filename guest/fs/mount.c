@@ -59,7 +59,7 @@ int vfs_mount(struct superblock *sb, const struct path *at, uint32_t flags)
 static _Noreturn void fail(const char *what, const char *where, long err)
 {
     klog(LOG_ERROR, "can't build the root: %s %s: error %ld", what, where, -err);
-    hypercall(HYPERCALL_EXIT, EXIT_PANIC, 0, 0, 0, 0);
+    hypercall(HYPERCALL_EXIT, EXIT_SETUP, (uint64_t)-err, 0, 0, 0);
     panic("EXIT came back");
 }
 
@@ -113,13 +113,39 @@ static void mount_at_path(struct superblock *sb, const char *dst, uint32_t flags
     path_put(&at);
 }
 
+/* Will something be mounted below dst? */
+static bool holds_mount_points(const char *dst)
+{
+    size_t len = strlen(dst);
+
+    for (size_t i = 0; i < boot_info.mount_count; i++) {
+        const char *other = boot_info.mounts[i].dst;
+
+        if (!strncmp(other, dst, len) && other[len] == '/')
+            return true;
+    }
+    return false;
+}
+
+/*
+ * A read-only share in which mount points may have to be made gets an overlay for them, and becomes read-only for the app when
+ * the root is complete.
+ */
 static void mount_gofer(const struct boot_mount *m)
 {
     struct superblock *sb = gofer_mount(m->export, m->readonly || m->overlay, m->cache);
+    bool late = m->readonly && !m->overlay && holds_mount_points(m->dst);
 
-    if (m->overlay && sb && !is_err(sb))
+    if ((m->overlay || late) && sb && !is_err(sb))
         sb = overlay_mount(sb, tmpfs_mount(0755, 0));
-    mount_at_path(sb, m->dst, m->readonly && !m->overlay ? MNT_READONLY : 0);
+    mount_at_path(sb, m->dst, late ? MNT_READONLY_LATE : m->readonly && !m->overlay ? MNT_READONLY : 0);
+}
+
+static void seal_late_mounts(void)
+{
+    for (struct mount *m = mount_first(); m; m = mount_next(m))
+        if (m->flags & MNT_READONLY_LATE)
+            m->flags ^= MNT_READONLY_LATE | MNT_READONLY;
 }
 
 static void make_file(const struct boot_mount *m)
@@ -236,4 +262,5 @@ void vfs_init(void)
     mount_default("/dev", devfs_mount);
     mount_default("/dev/shm", make_tmp);
     mount_default("/tmp", make_tmp);
+    seal_late_mounts();
 }

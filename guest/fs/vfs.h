@@ -202,6 +202,7 @@ struct dentry {
 
 enum mount_flags {
     MNT_READONLY = 1 << 0,
+    MNT_READONLY_LATE = 1 << 1, /* becomes MNT_READONLY at the end of boot */
 };
 
 struct mount {
