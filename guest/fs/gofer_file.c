@@ -253,7 +253,7 @@ static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
 {
     struct gofer_inode *gi = gofer_i(f->inode);
     const struct gofer_handle *h = f->data;
-    ssize_t n;
+    ssize_t n, rest;
 
     if (offset >= f->inode->size)
         return 0;
@@ -261,10 +261,13 @@ static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
     if (gi->hot_reads >= HOT_READS && to->left <= HOT_READ_MAX)
         gofer_map_for_read(f);
     n = gi->map[0] || gi->map[1] ? read_window(f->inode, to, offset) : 0;
-    if (n != 0)
+    if (n < 0 || to->left == 0)
         return n;
     gi->hot_reads++;
-    return gofer_read_fid(h->fid, to, offset);
+    rest = gofer_read_fid(h->fid, to, offset + (uint64_t)n); /* the window may end before the file does */
+    if (rest < 0)
+        return n > 0 ? n : rest;
+    return n + rest;
 }
 
 static ssize_t gofer_read(struct file *f, struct iter *to, uint64_t *pos)
