@@ -222,7 +222,7 @@ static void process_finish(struct process *p)
 {
     sched_account();
     if (!p->exiting)
-        p->exit_status = p->leader->exit_code;
+        p->exit_status = current->exit_code; /* the last one's counts (Linux 6.0 and later) */
     p->exiting = true;
     if (p->pid == APP_PID)
         sandbox_end(p->exit_status);
