@@ -30,10 +30,15 @@ static void on_interrupt(int signal)
 int job_table_init(struct job_table *t)
 {
     struct sigaction interrupt = { .sa_handler = on_interrupt }; /* no SA_RESTART */
+    sigset_t set;
 
     *t = (struct job_table){ .done_fd = -1 };
     if (sigaction(SIGNAL_INTERRUPT, &interrupt, NULL) < 0)
         return -errno;
+    /* The vmm, whose mask we have, keeps it from its own threads. */
+    sigemptyset(&set);
+    sigaddset(&set, SIGNAL_INTERRUPT);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     t->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (t->done_fd < 0)
         return -errno;

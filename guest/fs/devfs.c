@@ -13,6 +13,7 @@
 
 #define MEM_MAJOR 1
 #define TTY_MAJOR 5
+#define PTS_MAJOR 136
 #define ENTROPY_BITS 256
 
 /* --- reading and writing --- */
@@ -32,9 +33,12 @@ static ssize_t null_write(struct file *f UNUSED, struct iter *from, uint64_t *po
 
 static ssize_t zero_read(struct file *f UNUSED, struct iter *to, uint64_t *pos UNUSED)
 {
-    size_t want = to->left;
-    size_t n = iter_zero(to, want);
+    static const uint8_t zeroes[256];
+    size_t want = to->left, n = iter_zero(to, want), more;
 
+    /* Up to the last byte before a bad address, which the fast way doesn't do. */
+    while (n < want && (more = iter_copy_to(to, zeroes, MIN(want - n, sizeof(zeroes)))) > 0)
+        n += more;
     return n > 0 || want == 0 ? (ssize_t)n : -EFAULT;
 }
 
@@ -150,7 +154,7 @@ static const struct device {
     { "null", MEM_MAJOR, 3, 0666, &null_ops },      { "zero", MEM_MAJOR, 5, 0666, &zero_ops },
     { "full", MEM_MAJOR, 7, 0666, &full_ops },      { "random", MEM_MAJOR, 8, 0666, &random_ops },
     { "urandom", MEM_MAJOR, 9, 0666, &random_ops }, { "tty", TTY_MAJOR, 0, 0666, NULL },
-    { "console", TTY_MAJOR, 1, 0600, NULL },
+    { "console", TTY_MAJOR, 1, 0600, NULL },        { "pts/0", PTS_MAJOR, 0, 0620, NULL },
 };
 
 static const struct {
@@ -188,17 +192,31 @@ static struct name name_of(const char *s)
     return (struct name){ s, strlen(s) };
 }
 
+/* "pts/0" is a node in a directory of its own. */
+static long make_node(struct inode *root, const struct device *d)
+{
+    struct name name = name_of(d->name), leaf = name_of("0");
+    struct inode *dir;
+    long err;
+
+    if (!strchr(d->name, '/'))
+        return keep(root->ops->mknod(root, &name, S_IFCHR | d->mode, vfs_makedev(d->major, d->minor)));
+    name.len = 3;
+    dir = root->ops->mkdir(root, &name, 0755);
+    if (is_err(dir))
+        return ptr_err(dir);
+    err = keep(root->ops->mknod(dir, &leaf, S_IFCHR | d->mode, vfs_makedev(d->major, d->minor)));
+    inode_put(dir);
+    return err;
+}
+
 static long populate(struct inode *root)
 {
     struct name shm = name_of("shm");
     long err = keep(root->ops->mkdir(root, &shm, 01777));
 
-    for (size_t i = 0; err == 0 && i < ARRAY_SIZE(devices); i++) {
-        const struct device *d = &devices[i];
-        struct name name = name_of(d->name);
-
-        err = keep(root->ops->mknod(root, &name, S_IFCHR | d->mode, vfs_makedev(d->major, d->minor)));
-    }
+    for (size_t i = 0; err == 0 && i < ARRAY_SIZE(devices); i++)
+        err = make_node(root, &devices[i]);
     for (size_t i = 0; err == 0 && i < ARRAY_SIZE(links); i++) {
         struct name name = name_of(links[i].name);
 

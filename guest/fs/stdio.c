@@ -426,10 +426,7 @@ static void text_of(const struct stdio *s, uint32_t mode, char *buf, size_t size
 {
     const char *kind = S_ISFIFO(mode) ? "pipe" : S_ISSOCK(mode) ? "socket" : "stdio";
 
-    if (s->is_tty)
-        strlcpy(buf, "/dev/console", size);
-    else
-        ksnprintf(buf, size, "%s:[%lu]", kind, (unsigned long)s->ino);
+    ksnprintf(buf, size, "%s:[%lu]", kind, (unsigned long)s->ino);
 }
 
 static struct inode *stdio_inode(struct superblock *sb, uint32_t index)
@@ -464,6 +461,21 @@ static struct inode *stdio_inode(struct superblock *sb, uint32_t index)
     return inode;
 }
 
+/* A terminal is the node of it in /dev, so that ttyname(3) finds it there. */
+static long attach_tty(struct file *f)
+{
+    struct path node;
+    int err = path_lookup(AT_FDCWD, "/dev/pts/0", 0, &node);
+
+    if (err < 0)
+        return err;
+    f->mount = node.mount;
+    f->dentry = node.dentry;
+    f->inode = node.dentry->inode;
+    inode_get(f->inode);
+    return 0;
+}
+
 static long open_one(struct superblock *sb, uint32_t index)
 {
     struct inode *inode = stdio_inode(sb, index);
@@ -479,8 +491,13 @@ static long open_one(struct superblock *sb, uint32_t index)
         return -ENOMEM;
     }
     f->data = inode->data;
-    text_of(inode->data, inode->mode, text, sizeof(text));
-    err = anon_attach(f, inode, text);
+    if (stdio_i(f)->is_tty && attach_tty(f) == 0) {
+        err = 0;
+        inode_put(inode);
+    } else {
+        text_of(inode->data, inode->mode, text, sizeof(text));
+        err = anon_attach(f, inode, text);
+    }
     if (err == 0)
         err = fd_install_at(current->files, (int)index, f, false);
     if (err < 0)
