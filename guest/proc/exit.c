@@ -269,6 +269,8 @@ void thread_exit(int wait_status)
 {
     struct thread *t = current;
     struct process *p = t->proc;
+    struct fd_table *files = t->files;
+    struct fs_context *fs = t->fs;
 
     t->exiting = true;
     t->exit_code = wait_status;
@@ -276,10 +278,10 @@ void thread_exit(int wait_status)
         thread_release_words(t);
     t->rseq = 0;
     vfork_release(t);
-    fd_table_put(t->files);
-    fs_context_put(t->fs);
-    t->files = NULL;
+    t->files = NULL; /* nobody looks into them through /proc while they go */
     t->fs = NULL;
+    fd_table_put(files);
+    fs_context_put(fs);
     sigqueue_flush(&t->pending, ~0ull);
     pass_signals_on(p, t);
     leave_process(t);

@@ -32,6 +32,8 @@ struct futex_waiter {
     struct thread *thread;
     uaddr_t addr;
     uint32_t bitset;
+    bool requeue_pi;         /* waits in FUTEX_WAIT_REQUEUE_PI for target, */
+    struct futex_key target; /* to which FUTEX_CMP_REQUEUE_PI moves it as a PI waiter */
     bool pi;
     bool woken; /* and taken from the queue by whoever did that; for PI: owns the lock */
 };
@@ -108,7 +110,7 @@ static long wake_key(const struct futex_key *key, uint32_t count, uint32_t bitse
             break;
         if (!key_equal(&w->key, key))
             continue;
-        if (w->pi)
+        if (w->pi || w->requeue_pi)
             return -EINVAL;
         if (!(w->bitset & bitset))
             continue;
@@ -195,7 +197,7 @@ long futex_requeue(uaddr_t from, uaddr_t to, bool shared, uint32_t wake_count, u
             break;
         if (!key_equal(&w->key, &key))
             continue;
-        if (w->pi)
+        if (w->pi || w->requeue_pi)
             return -EINVAL;
         if (done < wake_count)
             waiter_wake(w);
@@ -431,6 +433,104 @@ long futex_unlock_pi(uaddr_t addr, bool shared)
         error = 0;
     }
     return error;
+}
+
+/* --- condition variables with PI mutexes: waiters go from the condition's word to the mutex's --- */
+
+long futex_wait_requeue_pi(uaddr_t addr, uaddr_t to, bool shared, uint32_t value, uint64_t deadline_ns,
+                           uint32_t bitset)
+{
+    struct futex_waiter w = { .thread = current, .addr = addr, .bitset = bitset, .requeue_pi = true };
+    uint32_t now;
+    long ret = key_of(addr, shared, &w.key);
+
+    if (ret == 0)
+        ret = key_of(to, shared, &w.target);
+    if (ret == 0)
+        ret = user_load32(addr, &now);
+    if (ret < 0)
+        return ret;
+    if (bitset == 0 || key_equal(&w.key, &w.target))
+        return -EINVAL;
+    if (now != value)
+        return -EAGAIN;
+    waiter_queue(&w);
+    ret = waiter_park(&w, deadline_ns);
+    if (ret == -ERESTARTSYS) /* once moved, waiting for the condition again would be wrong */
+        ret = w.pi ? -EAGAIN : -ERESTARTNOINTR;
+    return ret;
+}
+
+/* Give the free word to w, or mark it as waited for. 1: w owns it; 0: w is to be queued for it. */
+static long pi_take_for(const struct futex_waiter *w, uaddr_t addr, bool more)
+{
+    uint32_t old, new, seen;
+    long error = user_load32(addr, &old);
+
+    while (error == 0) {
+        bool taken = !(old & FUTEX_TID_MASK);
+
+        if (taken)
+            new = (uint32_t)w->thread->tid | (old & FUTEX_OWNER_DIED) | (more ? FUTEX_WAITERS : 0);
+        else
+            new = old | FUTEX_WAITERS;
+        error = user_cmpxchg32(addr, old, new, &seen);
+        if (error == 0 && seen == old)
+            return taken;
+        old = seen;
+    }
+    return error;
+}
+
+static void waiter_become_pi(struct futex_waiter *w, uaddr_t addr)
+{
+    list_remove(&w->node);
+    w->key = w->target;
+    w->addr = addr;
+    w->pi = true;
+    waiter_queue(w);
+}
+
+static struct futex_waiter *first_waiter(const struct futex_key *key, const struct futex_waiter *after)
+{
+    struct futex_waiter *w;
+
+    list_for_each(w, bucket_of(key), node)
+        if (w != after && key_equal(&w->key, key))
+            return w;
+    return NULL;
+}
+
+long futex_cmp_requeue_pi(uaddr_t from, uaddr_t to, bool shared, uint32_t requeue_count, uint32_t expected)
+{
+    struct futex_key key, key2;
+    struct futex_waiter *w;
+    uint32_t now;
+    uint64_t done = 0;
+    long ret = key_of(from, shared, &key);
+
+    if (ret == 0)
+        ret = key_of(to, shared, &key2);
+    if (ret == 0)
+        ret = user_load32(from, &now);
+    if (ret < 0)
+        return ret;
+    if (now != expected)
+        return -EAGAIN;
+    /* One may get the lock, requeue_count more are to wait for it. */
+    while (done <= requeue_count && (w = first_waiter(&key, NULL)) != NULL) {
+        if (!w->requeue_pi || !key_equal(&w->target, &key2))
+            return -EINVAL;
+        ret = pi_take_for(w, to, requeue_count > 0 && first_waiter(&key, w));
+        if (ret < 0)
+            return done > 0 ? (long)done : ret;
+        if (ret > 0)
+            waiter_wake(w);
+        else
+            waiter_become_pi(w, to);
+        done++;
+    }
+    return (long)done;
 }
 
 /* A PI futex of t with waiters, in t's address space; NULL: none. */

@@ -24,6 +24,11 @@ long futex_wake_op(uaddr_t addr, uaddr_t addr2, bool shared, uint32_t count, uin
 long futex_lock_pi(uaddr_t addr, bool shared, uint64_t deadline_ns, bool try_only);
 long futex_unlock_pi(uaddr_t addr, bool shared);
 
+/* FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI: wait for a condition and come back owning a PI futex. */
+long futex_wait_requeue_pi(uaddr_t addr, uaddr_t to, bool shared, uint32_t value, uint64_t deadline_ns,
+                           uint32_t bitset);
+long futex_cmp_requeue_pi(uaddr_t from, uaddr_t to, bool shared, uint32_t requeue_count, uint32_t expected);
+
 struct futex_wait_item {
     uaddr_t addr;
     uint32_t value;

@@ -296,6 +296,8 @@ static struct thread *pick_next(uint64_t *ret_now)
     if (ring_urgent()) {
         ring_set_notify(NOTIFY_KICK);
         ring_poll();
+    } else {
+        ring_set_notify(NOTIFY_NONE);
     }
     *ret_now = now;
     return next;

@@ -5,6 +5,7 @@
 #include "proc/signal.h"
 
 #include "arch/cpu.h"
+#include "fs/stdio.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "mm/mm.h"
@@ -431,7 +432,15 @@ int signal_may_send(const struct process *p, int signo)
     return -EPERM;
 }
 
-/* What a terminal would send goes to the app's process group, the rest to the app alone. */
+/* The group in the foreground of the terminal, if one of the sandbox's own shells has put one there. */
+static int foreground_group(const struct process *app)
+{
+    int pgid = stdio_foreground();
+
+    return pgid && pgrp_exists(pgid) ? pgid : app->pgid;
+}
+
+/* What a terminal would send goes to the foreground process group, the rest to the app alone. */
 void signal_from_host(uint64_t signals)
 {
     const uint64_t to_group = SIGNAL_BIT(SIGINT) | SIGNAL_BIT(SIGQUIT) | SIGNAL_BIT(SIGTSTP) |
@@ -443,7 +452,7 @@ void signal_from_host(uint64_t signals)
 
         signals &= signals - 1;
         if (to_group & SIGNAL_BIT(signo))
-            signal_send_group(app->pgid, signo, SI_KERNEL, 0, 0);
+            signal_send_group(foreground_group(app), signo, SI_KERNEL, 0, 0);
         else
             signal_send_process(app, signo, SI_USER, 0, 0);
     }

@@ -73,10 +73,10 @@ static bool may_use_realtime(int command)
 static bool takes_timeout(int command)
 {
     return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI ||
-           command == FUTEX_LOCK_PI2;
+           command == FUTEX_LOCK_PI2 || command == FUTEX_WAIT_REQUEUE_PI;
 }
 
-/* PART: no FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI, which no libc uses any more. */
+/* All operations, but FUTEX_FD, which Linux has removed. Priorities aren't inherited: threads have none. */
 SYSCALL_DEFINE6(futex, uaddr_t, addr, int, op, uint32_t, value, uaddr_t, timeout, uaddr_t, addr2, uint32_t, value3)
 {
     int command = op & FUTEX_CMD_MASK;
@@ -114,6 +114,12 @@ SYSCALL_DEFINE6(futex, uaddr_t, addr, int, op, uint32_t, value, uaddr_t, timeout
         return futex_lock_pi(addr, shared, NEVER, true);
     case FUTEX_UNLOCK_PI:
         return futex_unlock_pi(addr, shared);
+    case FUTEX_WAIT_REQUEUE_PI:
+        return futex_wait_requeue_pi(addr, addr2, shared, value, deadline, FUTEX_BITSET_MATCH_ANY);
+    case FUTEX_CMP_REQUEUE_PI:
+        if (value != 1 || (int32_t)value2 < 0)
+            return -EINVAL;
+        return futex_cmp_requeue_pi(addr, addr2, shared, value2, value3);
     default:
         return -ENOSYS;
     }

@@ -211,7 +211,7 @@
     X(199, fremovexattr, FULL) \
     X(200, tkill, FULL) \
     X(201, time, FULL) \
-    X(202, futex, PART) \
+    X(202, futex, FULL) \
     X(203, sched_setaffinity, FULL) \
     X(204, sched_getaffinity, FULL) \
     X(205, set_thread_area, NONE) \
