@@ -13,6 +13,7 @@
 #include "drivers/ring.h"
 #include "fs/tmpfs.h"
 #include "fs/vfs.h"
+#include "fs/window.h"
 
 #define GOFER_CACHED_MAX 2048 /* inodes with fids or handles of their own */
 
@@ -33,6 +34,8 @@ struct gofer_handle {
 
 /* A part of the window in which the file is mapped from its start. */
 struct gofer_map {
+    struct list all_node;
+    struct gofer_inode *owner;
     struct gofer_map *next;      /* those that were replaced, but may still be in page tables */
     struct gofer_handle *handle; /* keeps the donated descriptor alive */
     gpa_t gpa;
@@ -50,6 +53,7 @@ struct gofer_inode {
     uint32_t open_count;
     bool stale;                      /* attributes must be asked for again */
     bool no_map;                     /* can't be donated: read through pages instead */
+    bool lost;                       /* the host cut the file under a mapping: ask for its size */
     bool want_writable;              /* a shared writable mapping exists: map only once */
     uint64_t fresh_ns;               /* when the attributes came from the gofer */
     uint32_t hot_reads;              /* answered by requests so far */

@@ -110,6 +110,8 @@ static void window_free(bool writable, gpa_t begin, uint64_t size)
 
 /* --- mapping and unmapping --- */
 
+static struct list all_maps = LIST_INIT(all_maps);
+
 static long donate(struct gofer_handle *h, bool writable)
 {
     struct ring_request *rq;
@@ -133,6 +135,7 @@ static long donate(struct gofer_handle *h, bool writable)
 
 static void map_free(struct gofer_map *map)
 {
+    list_remove(&map->all_node);
     if (map->mapped > 0)
         hypercall(HYPERCALL_UNMAP, map->gpa, map->mapped, 0, 0, 0);
     window_free(map->writable, map->gpa, map->reserved);
@@ -183,6 +186,8 @@ static long map_create(struct inode *inode, struct gofer_handle *h, bool writabl
         kfree(map);
         return -ENOMEM;
     }
+    map->owner = gofer_i(inode);
+    list_push_back(&all_maps, &map->all_node);
     map->handle = h;
     h->refs++;
     err = map_extend(map, inode);
@@ -359,16 +364,32 @@ int gofer_mmap(struct file *f, int prot, int flags)
     return err == -EOPNOTSUPP ? -ENODEV : (int)err;
 }
 
-/* The file may have grown outside since we looked. */
+/* Is the page behind the end of the file, which may have changed outside since we looked? */
 static bool beyond_end(struct inode *inode, uint64_t offset)
 {
-    if (offset < inode->size)
-        return false;
-    if (!gofer_sb(inode->sb)->exclusive) {
-        gofer_i(inode)->stale = true;
+    struct gofer_inode *gi = gofer_i(inode);
+
+    if (gi->lost) {
+        gi->lost = false;
+        gi->stale = true;
+        map_retire(gi, false);
+        map_retire(gi, true);
+        gofer_getattr(inode, STATX_SIZE);
+    } else if (!gofer_sb(inode->sb)->exclusive) {
+        gi->stale |= offset >= inode->size;
         gofer_getattr(inode, STATX_SIZE);
     }
     return offset >= inode->size;
+}
+
+void gofer_window_lost(gpa_t gpa, uint64_t len)
+{
+    struct gofer_map *map;
+
+    list_for_each(map, &all_maps, all_node) {
+        if (map->gpa < gpa + len && gpa < map->gpa + map->reserved)
+            map->owner->lost = true;
+    }
 }
 
 int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run)

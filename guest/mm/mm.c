@@ -6,6 +6,7 @@
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
 #include "fs/vfs.h"
+#include "fs/window.h"
 #include "lib/kmalloc.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -255,6 +256,7 @@ void mm_window_lost(gpa_t gpa, uint64_t len)
     struct mm *mm;
     struct vma *vma;
 
+    gofer_window_lost(gpa, len);
     list_for_each(mm, &all_mms, all_node) {
         for (vma = mm_first(mm); vma; vma = mm_next(vma)) {
             if (vma->file)
