@@ -189,7 +189,8 @@ struct dentry *dcache_add(struct dentry *parent, const struct name *name, struct
         return NULL;
     }
     d->hash = dentry_hash(parent, name);
-    if (inode || !(parent->sb->flags & SB_NO_NEGATIVE))
+    /* Where names are looked up again on each walk, one that isn't there may be kept for the rest of this walk */
+    if (inode || (parent->sb->flags & SB_REVALIDATE) || !(parent->sb->flags & SB_NO_NEGATIVE))
         hash_insert(d);
     return d;
 }
