@@ -189,12 +189,18 @@ def host_traces():
     """What a sandbox could leave on the host: mounts, named sockets, temporary files."""
     traces = set()
     with open('/proc/self/mountinfo') as file:
-        traces |= {'mount ' + line.split()[4] for line in file}
+        # other people's mounts come and go
+        traces |= {'mount ' + place for place in (line.split()[4] for line in file)
+                   if place.startswith((TOP, '/tmp', '/dev/shm', '/run')) or 'vmm' in place or 'gofer' in place}
     with open('/proc/net/unix') as file:
         for line in file:
             words = line.split()
             if len(words) > 7 and ('vmm' in words[7] or 'gofer' in words[7]):
                 traces.add('socket ' + words[7])
+    for node in ('/dev/null', '/dev/zero', '/dev/kvm', '/dev/tty'):
+        if os.path.exists(node):
+            st = os.stat(node)
+            traces.add(f'{node} with mode {st.st_mode:o} of {st.st_uid}:{st.st_gid}')
     for place in ('/tmp', '/dev/shm', '/run', '/var/tmp', '/'):
         try:
             traces |= {f'file {place}/{name}' for name in os.listdir(place) if 'vmm' in name or 'gofer' in name}
