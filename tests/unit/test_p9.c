@@ -3,45 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hypercalls/p9.h"
-
-/*
- * The layout of every message: 1 2 4 8 are integers of that size, s a string, q a qid, a an attr; N a count[2] of
- * names, which follow as n (string), w (qid) or x (attr); d count[4] and that many bytes.
- */
-struct layout {
-    uint8_t type;
-    char fields[24];
-};
-
-static const struct layout layouts[] = {
-    { P9_Rlerror, "4" },          { P9_Tstatfs, "4" },       { P9_Rstatfs, "448888884" },
-    { P9_Tlopen, "44" },          { P9_Rlopen, "q4" },       { P9_Tlcreate, "4s444" },
-    { P9_Rlcreate, "q4" },        { P9_Tsymlink, "4ss4" },   { P9_Rsymlink, "q" },
-    { P9_Tmknod, "4s4444" },      { P9_Rmknod, "q" },        { P9_Trename, "44s" },
-    { P9_Rrename, "" },           { P9_Treadlink, "4" },     { P9_Rreadlink, "s" },
-    { P9_Tgetattr, "48" },        { P9_Rgetattr, "8a88" },   { P9_Tsetattr, "4444488888" },
-    { P9_Rsetattr, "" },          { P9_Txattrwalk, "44s" },  { P9_Rxattrwalk, "8" },
-    { P9_Txattrcreate, "4s84" },  { P9_Rxattrcreate, "" },   { P9_Treaddir, "484" },
-    { P9_Rreaddir, "d" },         { P9_Tfsync, "44" },       { P9_Rfsync, "" },
-    { P9_Tlock, "414884s" },      { P9_Rlock, "1" },         { P9_Tgetlock, "41884s" },
-    { P9_Rgetlock, "1884s" },     { P9_Tlink, "44s" },       { P9_Rlink, "" },
-    { P9_Tmkdir, "4s44" },        { P9_Rmkdir, "q" },        { P9_Trenameat, "4s4s" },
-    { P9_Rrenameat, "" },         { P9_Tunlinkat, "4s4" },   { P9_Runlinkat, "" },
-    { P9_Tversion, "4s" },        { P9_Rversion, "4s" },     { P9_Tauth, "4ss4" },
-    { P9_Rauth, "q" },            { P9_Tattach, "44ss4" },   { P9_Rattach, "q" },
-    { P9_Tflush, "2" },           { P9_Rflush, "" },         { P9_Twalk, "44Nn" },
-    { P9_Rwalk, "Nw" },           { P9_Tread, "484" },       { P9_Rread, "d" },
-    { P9_Twrite, "48d" },         { P9_Rwrite, "4" },        { P9_Tclunk, "4" },
-    { P9_Rclunk, "" },            { P9_Tremove, "4" },       { P9_Rremove, "" },
-    { P9_Twalkx, "444Nn" },       { P9_Rwalkx, "24a14s" },   { P9_Treaddirx, "484" },
-    { P9_Rreaddirx, "d" },        { P9_Tdonate, "41" },      { P9_Rdonate, "48" },
-    { P9_Tioctl, "44s" },         { P9_Rioctl, "4s" },       { P9_Tpoll, "44" },
-    { P9_Rpoll, "4" },            { P9_Tseek, "484" },       { P9_Rseek, "8" },
-    { P9_Tfallocate, "4488" },    { P9_Rfallocate, "" },     { P9_Trename2, "4s4s4" },
-    { P9_Rrename2, "" },          { P9_Ttmpfile, "44444" },  { P9_Rtmpfile, "q4" },
-    { P9_Tsync, "4" },            { P9_Rsync, "" },
-};
+#include "p9_layouts.h"
 
 static uint64_t seed;
 
@@ -148,7 +110,7 @@ static void code_data(struct coder *k)
     }
 }
 
-static void code(struct coder *k, const struct layout *l)
+static void code(struct coder *k, const struct p9_layout *l)
 {
     unsigned names = 0;
 
@@ -181,7 +143,7 @@ static void code(struct coder *k, const struct layout *l)
     }
 }
 
-static size_t encode(const struct layout *l, uint64_t start, uint8_t *data, size_t size)
+static size_t encode(const struct p9_layout *l, uint64_t start, uint8_t *data, size_t size)
 {
     struct p9_cursor c;
     struct coder k = { &c, false, true };
@@ -193,7 +155,7 @@ static size_t encode(const struct layout *l, uint64_t start, uint8_t *data, size
     return p9_finish(&c);
 }
 
-static bool decode(const struct layout *l, uint64_t start, uint8_t *data, size_t size, bool *bad)
+static bool decode(const struct p9_layout *l, uint64_t start, uint8_t *data, size_t size, bool *bad)
 {
     struct p9_cursor c;
     struct coder k = { &c, true, true };
@@ -213,12 +175,12 @@ Test(p9, every_message_goes_there_and_back)
     uint8_t data[4096];
     bool bad;
 
-    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
+    for (size_t i = 0; i < P9_LAYOUT_COUNT; i++) {
         for (uint64_t start = 1; start < 50; start++) {
-            size_t size = encode(&layouts[i], start, data, sizeof(data));
+            size_t size = encode(&p9_layouts[i], start, data, sizeof(data));
 
             cr_assert_neq(size, 0);
-            cr_assert(decode(&layouts[i], start, data, size, &bad) && !bad, "type %u", layouts[i].type);
+            cr_assert(decode(&p9_layouts[i], start, data, size, &bad) && !bad, "type %u", p9_layouts[i].type);
         }
     }
 }
@@ -227,8 +189,8 @@ Test(p9, every_type_is_in_the_table)
 {
     bool seen[256] = { false };
 
-    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
-        seen[layouts[i].type] = true;
+    for (size_t i = 0; i < P9_LAYOUT_COUNT; i++)
+        seen[p9_layouts[i].type] = true;
 #define X(number, name) cr_assert(seen[number + 1], #name); cr_assert(number == P9_Tlerror || seen[number], #name);
     P9_LIST(X)
 #undef X
@@ -239,16 +201,16 @@ Test(p9, a_message_that_is_cut_off_is_bad)
     uint8_t data[4096];
     bool bad;
 
-    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
-        size_t size = encode(&layouts[i], 3, data, sizeof(data));
+    for (size_t i = 0; i < P9_LAYOUT_COUNT; i++) {
+        size_t size = encode(&p9_layouts[i], 3, data, sizeof(data));
 
         for (size_t cut = 0; cut < size; cut++) {
             uint8_t *exact = malloc(cut + 1); /* so that a sanitizer sees a read beyond it */
 
             memcpy(exact, data, cut);
-            decode(&layouts[i], 3, exact, cut, &bad);
+            decode(&p9_layouts[i], 3, exact, cut, &bad);
             free(exact);
-            cr_assert(bad, "type %u cut at %zu", layouts[i].type, cut);
+            cr_assert(bad, "type %u cut at %zu", p9_layouts[i].type, cut);
         }
     }
 }
@@ -257,11 +219,11 @@ Test(p9, a_message_that_does_not_fit_is_not_finished)
 {
     uint8_t data[4096];
 
-    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
-        size_t size = encode(&layouts[i], 5, data, sizeof(data));
+    for (size_t i = 0; i < P9_LAYOUT_COUNT; i++) {
+        size_t size = encode(&p9_layouts[i], 5, data, sizeof(data));
 
         for (size_t room = 0; room < size; room++)
-            cr_assert_eq(encode(&layouts[i], 5, data, room), 0);
+            cr_assert_eq(encode(&p9_layouts[i], 5, data, room), 0);
     }
 }
 
