@@ -153,7 +153,10 @@ static uint64_t window_room(const struct inode *inode, bool writable)
     return MAX(size, PAGE_SIZE);
 }
 
-/* Have the file behind the window up to its end. */
+/*
+ * Have the file behind the window up to its end. One that has grown is mapped anew at the same place, so that the vmm
+ * knows a single mapping of it; nothing runs in between that could see the gap.
+ */
 static long map_extend(struct gofer_map *map, const struct inode *inode)
 {
     uint64_t end = PAGE_UP(inode->size);
@@ -161,8 +164,10 @@ static long map_extend(struct gofer_map *map, const struct inode *inode)
 
     if (end <= map->mapped)
         return 0;
-    err = hypercall(HYPERCALL_MAP, map->gpa + map->mapped, map->handle->token[map->writable], map->mapped,
-                    end - map->mapped, map->writable);
+    if (map->mapped > 0)
+        hypercall(HYPERCALL_UNMAP, map->gpa, map->mapped, 0, 0, 0);
+    map->mapped = 0;
+    err = hypercall(HYPERCALL_MAP, map->gpa, map->handle->token[map->writable], 0, end, map->writable);
     if (err < 0)
         return err;
     map->mapped = end;
