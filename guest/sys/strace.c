@@ -56,6 +56,18 @@ static const struct {
     { "statfs", "sp" },       { "fstatfs", "Fp" },        { "set_robust_list", "pd" }, { "tgkill", "ddd" },
     { "getuid", "" },         { "getgid", "" },           { "geteuid", "" },         { "getegid", "" },
     { "clock_nanosleep", "dxpp" }, { "clock_gettime", "dp" }, { "socket", "ddd" },   { "epoll_wait", "Fpdd" },
+    { "openat2", "Fspd" },    { "close_range", "ddx" },   { "preadv", "Fpdd" },      { "pwritev", "Fpdd" },
+    { "preadv2", "Fpddxx" },  { "pwritev2", "Fpddxx" },   { "sendfile", "FFpd" },    { "copy_file_range", "FpFpdx" },
+    { "splice", "FpFpdx" },   { "tee", "FFdx" },          { "vmsplice", "Fpdx" },    { "getdents", "Fpd" },
+    { "renameat", "FsFs" },   { "linkat", "FsFsx" },      { "symlinkat", "sFs" },    { "mknod", "sox" },
+    { "mknodat", "Fsox" },    { "fchmod", "Fo" },         { "fchmodat", "Fso" },     { "fchmodat2", "Fsox" },
+    { "fchown", "Fdd" },      { "lchown", "sdd" },        { "fchownat", "Fsddx" },   { "utime", "sp" },
+    { "utimes", "sp" },       { "futimesat", "Fsp" },     { "utimensat", "Fspx" },   { "fallocate", "Fxdd" },
+    { "fadvise64", "Fddd" },  { "readahead", "Fdd" },     { "sync", "" },            { "syncfs", "F" },
+    { "fdatasync", "F" },     { "sync_file_range", "Fddx" }, { "chroot", "s" },      { "memfd_create", "sx" },
+    { "setxattr", "sspdx" },  { "lsetxattr", "sspdx" },   { "fsetxattr", "Fspdx" },  { "getxattr", "sspd" },
+    { "lgetxattr", "sspd" },  { "fgetxattr", "Fspd" },    { "listxattr", "spd" },    { "llistxattr", "spd" },
+    { "flistxattr", "Fpd" },  { "removexattr", "ss" },    { "lremovexattr", "ss" },  { "fremovexattr", "Fs" },
 };
 
 struct line {
