@@ -11,7 +11,9 @@
 #include <linux/errno.h>
 
 /* All of the shim is one image: without this, addresses of other files' functions would come from a GOT. */
+#if !__STDC_HOSTED__
 #pragma GCC visibility push(hidden)
+#endif
 
 typedef uint64_t gpa_t;   /* guest-physical address */
 typedef uint64_t uaddr_t; /* address in the app's part of memory; never dereferenced but by arch/uaccess.h */
