@@ -42,6 +42,18 @@
     mov REGS_RDI(%rsp), %rdi
     .endm
 
+    /*
+     * Is this rip outside the direct map? (An app may have jumped to a non-canonical one, which is above it.) The direct
+     * map has 2^38 bytes. Changes rax and rcx.
+     */
+    .macro jump_if_app rip, target
+    mov \rip, %rax
+    movabs $DIRECT_BASE, %rcx
+    sub %rcx, %rax
+    shr $38, %rax
+    jnz \target
+    .endm
+
     .section .text.hot, "ax"
     .balign 64
     .globl syscall_ring3
@@ -162,11 +174,9 @@ exception_14:
 
 exception_common:
     push_gprs_from_rdi
-    movabs $DIRECT_BASE, %rcx
     mov cpu_kstack_top(%rip), %rdi
+    jump_if_app REGS_RIP(%rsp), 2f
     mov REGS_RIP(%rsp), %rax
-    cmp %rcx, %rax
-    jb 2f
     /* In the shim: below its stack pointer; in the return path, whose rsp is anywhere, below the app's frame. */
     mov REGS_RSP(%rsp), %rdi
     lea return_restart_begin(%rip), %rcx
@@ -194,9 +204,7 @@ exception_call:
     mov %rsp, %rdi
     mov exception_cr2(%rip), %rsi
     call exception_entry
-    movabs $DIRECT_BASE, %rcx
-    cmp %rcx, REGS_RIP(%rsp)
-    jb return_common
+    jump_if_app REGS_RIP(%rsp), return_common
     /* Back into the shim, with nothing to check. */
     load_gprs_but_rcx_r11
     mov REGS_RCX(%rsp), %rcx

@@ -195,7 +195,7 @@ static _Noreturn void bad_return(uint64_t vector, uint64_t error)
 void exception_entry(struct regs *regs, uint64_t cr2)
 {
     uint64_t vector = regs->orig_rax;
-    bool in_shim = regs->rip >= DIRECT_BASE;
+    bool in_shim = regs->rip - DIRECT_BASE < DIRECT_END - DIRECT_BASE;
 
     regs->orig_rax = NO_SYSCALL;
     if (in_shim && regs->rip >= (uint64_t)return_restart_begin && regs->rip < (uint64_t)return_restart_end)
