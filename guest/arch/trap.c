@@ -12,6 +12,7 @@
 #include "sys/strace.h"
 #include "sys/syscall.h"
 #include "sys/table.h"
+#include "sys/vsyscall.h"
 
 #include <asm/siginfo.h>
 #include <asm/signal.h>
@@ -140,6 +141,8 @@ static void page_fault(struct regs *regs, uint64_t addr, bool in_shim)
     if (in_shim && !may_fault(regs))
         panic_regs(regs, "page fault at %lx", addr);
     if (addr < APP_END && mm_fault(current->mm, addr, (uint32_t)regs->error, &f))
+        return;
+    if (!in_shim && addr == regs->rip && vsyscall(regs))
         return;
     if (addr >= APP_END)
         f = (struct fault){ SIGSEGV, SEGV_MAPERR, addr };
