@@ -58,4 +58,7 @@ struct gofer_note {
  */
 int gofer_main(const struct gofer_config *config);
 
+/* `vmm gofer …`: the same file server for other clients. argv[0] is the command's name. Returns the exit status. */
+int gofer_server_main(int argc, char **argv);
+
 #endif

@@ -54,8 +54,10 @@ int engine_init(struct engine *e, const struct engine_config *config)
     if (err)
         return err;
     e->config = *config;
+    if (!e->config.msize_max)
+        e->config.msize_max = P9_MSIZE_MAX;
     e->fids = (struct fid_table){ .max = config->fid_max };
-    e->msize = P9_MSIZE_MAX;
+    e->msize = e->config.msize_max;
     e->versioned = false;
     e->extended = false;
     e->next_token = 1;

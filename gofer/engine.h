@@ -35,6 +35,7 @@ struct engine_config {
     int control_fd;         /* where donations go, or -1; borrowed */
     int proc_fd;            /* /proc/self/fd; borrowed */
     size_t fid_max;
+    uint32_t msize_max;     /* 0: P9_MSIZE_MAX */
     struct path_view view;
     void (*reply)(void *arg, uint32_t cookie, uint32_t len); /* an R-message of len bytes is in io->out; 0: none */
     void *reply_arg;

@@ -12,6 +12,8 @@
 
 #include "common/jail.h"
 
+#define OVERFLOW_ID 65534 /* /proc/sys/kernel/overflowuid is never changed in practice */
+
 /* procfs has magic links and other processes' memory: it can't be shared. */
 static int check_file_system(int fd)
 {
@@ -46,6 +48,20 @@ static int open_one(struct export *x, const struct gofer_export *wanted)
     x->mode = st.stx_mode;
     x->dev = path_dev(&st);
     return 0;
+}
+
+struct path_view exports_view(void)
+{
+    struct path_view view = { (uid_t)-1, (uid_t)-1, (gid_t)-1 };
+    bool mapped = jail_layers() & JAIL_USER_NS;
+
+    if (!jail_ids_complete())
+        view.overflow_uid = OVERFLOW_ID;
+    if (!mapped && geteuid() != 0) {
+        view.invoker_uid = geteuid();
+        view.invoker_gid = getegid();
+    }
+    return view;
 }
 
 int exports_open(struct exports *exports, const struct gofer_config *config, const char **ret_what)

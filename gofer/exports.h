@@ -15,4 +15,7 @@ struct exports {
 /* Open them all. 0, or -errno and *ret_what names the path. Before jail_change_root(). */
 int exports_open(struct exports *exports, const struct gofer_config *config, const char **ret_what);
 
+/* How owners show: without a user namespace that does it, the gofer itself shows the invoking user as root. */
+struct path_view exports_view(void);
+
 #endif

@@ -63,21 +63,6 @@ static int map_arena(struct gofer *g)
     return 0;
 }
 
-/* Without a user namespace that does it, the gofer itself shows the invoking user as root. */
-static struct path_view view_of_ids(void)
-{
-    struct path_view view = { (uid_t)-1, (uid_t)-1, (gid_t)-1 };
-    bool mapped = jail_layers() & JAIL_USER_NS;
-
-    if (!jail_ids_complete())
-        view.overflow_uid = 65534;
-    if (!mapped && geteuid() != 0) {
-        view.invoker_uid = geteuid();
-        view.invoker_gid = getegid();
-    }
-    return view;
-}
-
 static int enter_jail(struct gofer *g, size_t *ret_fid_max)
 {
     struct jail_limits limits = { g->config->file_size_max, DESCRIPTORS_WANTED };
@@ -121,7 +106,7 @@ static int set_up(struct gofer *g)
         err = map_arena(g);
     if (err)
         goto failed;
-    engine.view = view_of_ids();
+    engine.view = exports_view();
     what = "/proc/self/fd";
     g->proc_fd = jail_open_proc_fd();
     err = g->proc_fd < 0 ? g->proc_fd : 0;

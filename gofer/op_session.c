@@ -67,7 +67,7 @@ int op_version(struct engine *e, struct request *rq)
         answer = P9_VERSION_L;
     else
         e->versioned = false;
-    e->msize = (uint32_t)min_size(msize, P9_MSIZE_MAX);
+    e->msize = (uint32_t)min_size(msize, e->config.msize_max);
     p9_put32(&rq->out, e->msize);
     p9_put_str(&rq->out, answer, strlen(answer));
     return 0;

@@ -43,6 +43,8 @@
     ALLOW(writev, "Twrite of stdio")                                                               \
     ALLOW(recvmsg, "Tread of stdio that is a socket; socket transport")                            \
     ALLOW(sendmsg, "Twrite of stdio that is a socket; donations on the control socket")            \
+    ALLOW(accept4, "socket transport; a sandbox's gofer has no socket to accept on")               \
+    ALLOW(eventfd2, "socket transport: a client's finished jobs")                                  \
     ALLOW(fsync, "Tfsync")                                                                         \
     ALLOW(fdatasync, "Tfsync")                                                                     \
     ALLOW(syncfs, "Tsync")                                                                         \

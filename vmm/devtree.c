@@ -106,7 +106,7 @@ static int put_chosen(void *fdt, const struct options *opt, const struct view *v
 
 static int put_mount(void *fdt, const struct view_mount *m, size_t number)
 {
-    char name[24];
+    char name[32];
     int err;
 
     snprintf(name, sizeof(name), "mount@%zu", number);

@@ -302,11 +302,12 @@ static bool copies_eagerly(const struct vma *vma)
 
 static long map_window_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa, uint64_t run)
 {
-    struct range r = { window_start(ff, addr, gpa), MIN(addr + MIN(run, FILE_WINDOW), ff->vma->end) };
+    struct range r = { .lo = window_start(ff, addr, gpa) };
     long result = 0;
 
-    if (ff->mm->vma_seq != ff->vma_seq)
+    if (ff->mm->vma_seq != ff->vma_seq) /* that may have slept */
         return -EAGAIN;
+    r.hi = MIN(addr + MIN(run, FILE_WINDOW), ff->vma->end);
     if (ff->write && !(ff->vma->flags & VMA_SHARED))
         result = set_file_page(ff, addr, gpa, true);
     if (result < 0)

@@ -17,8 +17,9 @@
 #define MAP_32BIT_LOW 0x40000000ul
 #define MAP_32BIT_HIGH 0x80000000ul
 
-/* Below this, and for lengths near it, huge pages don't pay. */
-#define HUGE_ALIGN_MIN HUGE_SIZE
+/* Anonymous memory of this size comes with its pages: whoever asks for so little uses it, and is spared the faults. */
+#define EAGER_MAX 0x8000ul
+#define HEAP_EAGER_MAX 0x40000ul
 
 /* --- limits --- */
 
@@ -224,7 +225,7 @@ static uaddr_t search_gap(struct mm *mm, const struct map_request *q)
 
     if (q->flags & MAP_32BIT)
         return vma_find_gap(mm, MAP_32BIT_LOW, MAP_32BIT_HIGH, q->len, PAGE_SIZE);
-    if (!q->file && q->len >= HUGE_ALIGN_MIN && q->len % HUGE_SIZE == 0)
+    if (!q->file && q->len >= HUGE_SIZE && q->len % HUGE_SIZE == 0)
         addr = vma_find_gap(mm, APP_BASE, mm->mmap_top, q->len, HUGE_SIZE);
     if (!addr)
         addr = vma_find_gap(mm, APP_BASE, mm->mmap_top, q->len, PAGE_SIZE);
@@ -290,6 +291,14 @@ static long check_arguments(struct mm *mm, struct map_request *q)
     return check_type(q);
 }
 
+/* Are the pages to be brought in at once? */
+static bool wants_pages(const struct map_request *q)
+{
+    if (q->vma_flags & VMA_LOCKED || (q->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
+        return true;
+    return !q->file && (q->prot & PROT_WRITE) && q->len <= EAGER_MAX && !(q->flags & (MAP_GROWSDOWN | MAP_NORESERVE));
+}
+
 /* Put the VMA in place; q->file is borrowed. */
 static long install(struct mm *mm, const struct map_request *q)
 {
@@ -312,7 +321,7 @@ static long install(struct mm *mm, const struct map_request *q)
     }
     vma_insert(mm, vma);
     vma_merge(mm, vma);
-    if (q->vma_flags & VMA_LOCKED || (q->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
+    if (wants_pages(q))
         mm_populate(mm, q->addr, q->len, !(q->vma_flags & VMA_SHARED));
     return 0;
 }
@@ -465,7 +474,7 @@ uaddr_t mm_brk(struct mm *mm, uaddr_t brk)
             return mm->brk;
         vma_insert(mm, vma);
         vma_merge(mm, vma);
-        if (mm->default_flags & VMA_LOCKED)
+        if (to - from <= HEAP_EAGER_MAX || (mm->default_flags & VMA_LOCKED))
             mm_populate(mm, from, to - from, true);
     }
     mm->brk = brk;
