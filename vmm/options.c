@@ -379,20 +379,17 @@ static int complain(int c, char **argv)
 
 int options_parse(struct options *opt, int argc, char **argv)
 {
+    static const char *env[ENV_MAX + 1]; /* options are parsed once in a process */
     int c;
 
     *opt = (struct options){
+        .env = env,
         .cwd = "/",
         .hostname = "vmm",
         .mem_size = MEM_DEFAULT,
         .pids_max = UINT64_MAX,
         .file_size_max = UINT64_MAX,
     };
-    opt->env = calloc(ENV_MAX + 1, sizeof(*opt->env));
-    if (!opt->env) {
-        log_errno("options", ENOMEM);
-        return -1;
-    }
     if (env_copy(opt, false) < 0)
         return -1;
     opterr = 0;

@@ -29,7 +29,7 @@ struct options {
     const char *root;      /* NULL: the default view of the host */
     struct mount_spec mounts[MOUNT_SPEC_MAX];
     size_t mount_count;
-    const char **env;      /* K=V, owned; NULL-terminated */
+    const char **env;      /* K=V; static */
     size_t env_count;
     const char *cwd;
     uint32_t uid, gid;

@@ -248,19 +248,31 @@ static void move_root_up(void)
     path_get(&vfs_root);
 }
 
-void vfs_init(void)
+/* What every program expects to find; a boot mount at the same place, or over it, wins. */
+static void mount_defaults(void)
 {
-    mount_root();
-    gofer_prepare();
-    for (size_t i = 0; i < boot_info.mount_count; i++) {
-        apply(&boot_info.mounts[i]);
-        if (strcmp(boot_info.mounts[i].dst, "/") == 0)
-            move_root_up();
-    }
     mount_default("/proc", procfs_mount);
     mount_default("/sys", sysfs_mount);
     mount_default("/dev", devfs_mount);
     mount_default("/dev/shm", make_tmp);
     mount_default("/tmp", make_tmp);
+}
+
+void vfs_init(void)
+{
+    const struct boot_mount *m = boot_info.mounts, *end = m + boot_info.mount_count;
+
+    mount_root();
+    gofer_prepare();
+    if (m < end && strcmp(m->dst, "/") == 0) { /* --root */
+        apply(m++);
+        move_root_up();
+    }
+    mount_defaults();
+    for (; m < end; m++) {
+        apply(m);
+        if (strcmp(m->dst, "/") == 0)
+            move_root_up();
+    }
     seal_late_mounts();
 }

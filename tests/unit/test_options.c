@@ -21,7 +21,8 @@ static int parse(struct options *opt, char **argv)
     ({                                                                                             \
         const char *args_[] = { "vmm", __VA_ARGS__, NULL };                                        \
         static char copies_[32][64];                                                               \
-        char *argv_[33] = { NULL };                                                                \
+        static char *argv_[33];                                                                    \
+        memset(argv_, 0, sizeof(argv_));                                                                \
         for (int i_ = 0; args_[i_]; i_++) {                                                        \
             snprintf(copies_[i_], sizeof(copies_[i_]), "%s", args_[i_]);                           \
             argv_[i_] = copies_[i_];                                                               \
