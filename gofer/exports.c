@@ -47,6 +47,7 @@ static int open_one(struct export *x, const struct gofer_export *wanted)
     }
     x->mode = st.stx_mode;
     x->dev = path_dev(&st);
+    x->ino = st.stx_ino;
     return 0;
 }
 

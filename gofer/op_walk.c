@@ -50,13 +50,58 @@ static void walker_enter(struct walker *w, struct fdref *place)
     w->is_root = false;
 }
 
-/* Go to one component without opening it. */
-static int walker_step(struct walker *w, const struct p9_str *name)
+static bool is_dots(const struct p9_str *name)
 {
+    return name->len && name->len <= 2 && name->data[0] == '.' && name->data[name->len - 1] == '.';
+}
+
+/*
+ * "." and "..", for clients of the standard dialect. A mount of our own has nothing above its root, and the kernel refuses
+ * the parent of a directory that was moved out of it; without one we couldn't tell.
+ */
+static int walker_dots(struct walker *w, const struct p9_str *name)
+{
+    const char *step = name->len == 1 || w->is_root ? "." : "..";
     struct fdref *place;
     int fd;
     int err = path_check_search(w->x, w->mode);
 
+    if (w->e->extended || (!w->x->own_mount && step[1]))
+        return -EINVAL;
+    if (err)
+        return err;
+    if (!step[1]) /* stays where it is */
+        return path_stat(w->place->fd, "", &w->st);
+    fd = openat(w->place->fd, step, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    place = fdref_new(fd);
+    if (!place)
+        return -ENOMEM;
+    err = path_stat(fd, "", &w->st);
+    if (err) {
+        fdref_put(place);
+        return err;
+    }
+    fdref_put(w->place);
+    fdref_put(w->parent);
+    w->place = place;
+    w->parent = NULL;
+    w->name[0] = '\0';
+    w->mode = w->st.stx_mode;
+    w->is_root = w->st.stx_ino == w->x->ino && path_dev(&w->st) == w->x->dev;
+    return 0;
+}
+
+/* Go to one component without opening it. */
+static int walker_step(struct walker *w, const struct p9_str *name)
+{
+    struct fdref *place;
+    int fd, err;
+
+    if (is_dots(name))
+        return walker_dots(w, name);
+    err = path_check_search(w->x, w->mode);
     if (!err)
         err = path_check_name(name, w->name);
     if (err)

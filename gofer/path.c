@@ -41,7 +41,7 @@ static int refuse_procfs(int fd)
 
     if (fstatfs(fd, &fs) < 0)
         return -errno;
-    return fs.f_type == PROC_SUPER_MAGIC ? -EACCES : 0;
+    return fs.f_type == PROC_SUPER_MAGIC ? -ENOENT : 0;
 }
 
 int path_open_at(const struct export *x, int dir_fd, const char *name, int flags, mode_t mode)
@@ -63,7 +63,7 @@ int path_open_at(const struct export *x, int dir_fd, const char *name, int flags
             break;
     }
     if (fd < 0)
-        return errno == EXDEV ? -EACCES : -errno;
+        return errno == EXDEV ? -ENOENT : -errno; /* a host mount that isn't shared isn't there */
     err = x->cross_mounts ? refuse_procfs((int)fd) : 0;
     if (err) {
         close((int)fd);

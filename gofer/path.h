@@ -21,7 +21,8 @@ struct export {
     const char *name;     /* attach name of the socket transport: the host's path */
     int fd;               /* O_PATH, of a private mount where the kernel gives us one */
     mode_t mode;
-    uint64_t dev;         /* device of its root */
+    uint64_t dev;         /* device and inode number of its root */
+    uint64_t ino;
     bool writable;
     bool world_only;
     bool cross_mounts;    /* mounts below it are part of it */

@@ -35,11 +35,37 @@ static struct {
     bool dead;
 } ring;
 
-static uint8_t *message_buffer(const struct ring_request *rq, bool reply)
-{
-    size_t index = (size_t)(rq - ring.requests) * 2 + reply;
+/*
+ * Each request has two message buffers' worth of memory. Most T-messages are short: theirs lies in front of the reply's, so
+ * that both are in one page and the request touches no more memory than that.
+ */
+#define SHORT_OUT_SIZE 1024u
 
-    return (uint8_t *)ring.header + ARENA_BUFFERS_OFFSET + index * RING_MESSAGE_SIZE;
+static bool is_short(uint8_t type)
+{
+    switch (type) {
+    case P9_Twalkx:
+    case P9_Twrite:
+    case P9_Tsymlink:
+        return false;
+    default:
+        return true; /* two names at most */
+    }
+}
+
+static uint8_t *request_memory(const struct ring_request *rq)
+{
+    return (uint8_t *)ring.header + ARENA_BUFFERS_OFFSET + (size_t)(rq - ring.requests) * 2 * RING_MESSAGE_SIZE;
+}
+
+static uint8_t *out_buffer(const struct ring_request *rq)
+{
+    return request_memory(rq) + (is_short(rq->type) ? 0 : RING_MESSAGE_SIZE);
+}
+
+static uint8_t *in_buffer(const struct ring_request *rq)
+{
+    return request_memory(rq) + (is_short(rq->type) ? SHORT_OUT_SIZE : 0);
 }
 
 /* The `out` may fault in ring 3 where the TSS's I/O bitmap isn't honoured: try the other TSS type, then the gate. */
@@ -113,7 +139,7 @@ struct ring_request *ring_try_get(uint8_t type)
     rq->in_header = RING_IO_HEADER;
     rq->waiter = NULL;
     rq->complete = NULL;
-    p9_cursor_init(&rq->out, message_buffer(rq, false), RING_MESSAGE_SIZE);
+    p9_cursor_init(&rq->out, out_buffer(rq), is_short(type) ? SHORT_OUT_SIZE : RING_MESSAGE_SIZE);
     p9_begin(&rq->out, type, type == P9_Tversion ? P9_NOTAG : rq->tag);
     return rq;
 }
@@ -223,7 +249,7 @@ void ring_submit(struct ring_request *rq)
     seg[out++] = segment(rq->out.data, rq->out.pos);
     if (rq->data_out_size > 0)
         seg[out++] = segment(rq->data_out, rq->data_out_size);
-    seg[out + in++] = segment(message_buffer(rq, true), rq->data_in ? rq->in_header : RING_MESSAGE_SIZE);
+    seg[out + in++] = segment(in_buffer(rq), rq->data_in ? rq->in_header : RING_MESSAGE_SIZE);
     if (rq->data_in)
         seg[out + in++] = segment(rq->data_in, rq->data_in_size);
     report.gofer_requests++;
@@ -244,7 +270,7 @@ void ring_notify(void)
 /* What the reply means: 0 and rq->in at the first field, or -errno. */
 static long reply_decode(struct ring_request *rq)
 {
-    uint8_t *reply = message_buffer(rq, true);
+    uint8_t *reply = in_buffer(rq);
     uint32_t room = rq->data_in ? rq->in_header : RING_MESSAGE_SIZE;
     uint32_t size, error;
     uint8_t type;

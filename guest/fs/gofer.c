@@ -347,26 +347,6 @@ static struct ring_request *attach_submit(const char *prefix, uint32_t number, u
     return rq;
 }
 
-long gofer_attach(const char *prefix, uint32_t number, uint32_t *ret_fid)
-{
-    struct ring_request *rq;
-    uint32_t fid;
-    long err;
-
-    err = gofer.versioned ? 0 : session_begin();
-    if (err < 0)
-        return err;
-    fid = gofer_fid_new();
-    rq = attach_submit(prefix, number, fid);
-    err = ring_wait(rq);
-    ring_put(rq);
-    if (err < 0)
-        gofer_fid_forget(fid);
-    else
-        *ret_fid = fid;
-    return err;
-}
-
 static struct ring_request *stat_submit(uint32_t fid)
 {
     struct ring_request *rq = ring_get(P9_Tgetattr);
@@ -396,6 +376,27 @@ long gofer_stat_fid(uint32_t fid, struct p9_attr *ret)
     return stat_wait(stat_submit(fid), ret);
 }
 
+/* The gofer serves both in this order. */
+void gofer_attach_begin(struct gofer_attach *a, const char *prefix, uint32_t number)
+{
+    a->fid = gofer_fid_new();
+    a->attach = attach_submit(prefix, number, a->fid);
+    a->stat = stat_submit(a->fid);
+}
+
+long gofer_attach_end(struct gofer_attach *a, struct p9_attr *ret)
+{
+    long err = ring_wait(a->attach), stat_err;
+
+    ring_put(a->attach);
+    stat_err = stat_wait(a->stat, ret);
+    if (err < 0)
+        gofer_fid_forget(a->fid);
+    else if (stat_err < 0)
+        gofer_clunk(a->fid);
+    return err < 0 ? err : stat_err;
+}
+
 /*
  * The roots of all exports, attached ahead of gofer_mount in a few bundles: the start of a program would otherwise wait for the
  * gofer twice for each of some forty exports.
@@ -411,24 +412,15 @@ static struct prepared {
 
 static void prepare_bundle(const uint32_t *exports, size_t count)
 {
-    struct ring_request *attach[PREPARE_BUNDLE], *stat[PREPARE_BUNDLE];
+    struct gofer_attach attach[PREPARE_BUNDLE];
 
+    for (size_t i = 0; i < count; i++)
+        gofer_attach_begin(&attach[i], P9_ATTACH_EXPORT, exports[i]);
     for (size_t i = 0; i < count; i++) {
         struct prepared *p = &prepared[exports[i]];
 
-        p->fid = gofer_fid_new();
-        attach[i] = attach_submit(P9_ATTACH_EXPORT, exports[i], p->fid);
-        stat[i] = stat_submit(p->fid); /* the gofer serves them in this order */
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct prepared *p = &prepared[exports[i]];
-        long err;
-
-        p->error = ring_wait(attach[i]);
-        ring_put(attach[i]);
-        err = stat_wait(stat[i], &p->attr);
-        if (p->error == 0)
-            p->error = err;
+        p->error = gofer_attach_end(&attach[i], &p->attr);
+        p->fid = attach[i].fid;
         p->ready = true;
     }
 }

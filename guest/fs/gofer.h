@@ -82,8 +82,14 @@ uint32_t gofer_fid_new(void);
 void gofer_fid_forget(uint32_t fid); /* it never was bound: the number may be used again */
 void gofer_clunk(uint32_t fid);      /* asynchronously; doesn't sleep */
 
-/* Attach prefix + number (P9_ATTACH_EXPORT, P9_ATTACH_STDIO); attributes of a fid. */
-long gofer_attach(const char *prefix, uint32_t number, uint32_t *ret_fid);
+/* Attach prefix + number (P9_ATTACH_EXPORT, P9_ATTACH_STDIO) and ask for its attributes, several of them at once. */
+struct gofer_attach {
+    uint32_t fid;
+    struct ring_request *attach, *stat;
+};
+void gofer_attach_begin(struct gofer_attach *a, const char *prefix, uint32_t number);
+long gofer_attach_end(struct gofer_attach *a, struct p9_attr *ret); /* on failure the fid is gone */
+
 long gofer_stat_fid(uint32_t fid, struct p9_attr *ret);
 
 struct gofer_handle *gofer_handle_new(uint32_t fid, uint32_t flags); /* takes the fid. NULL: no memory, clunked */

@@ -429,27 +429,26 @@ static void text_of(const struct stdio *s, uint32_t mode, char *buf, size_t size
     ksnprintf(buf, size, "%s:[%lu]", kind, (unsigned long)s->ino);
 }
 
-static struct inode *stdio_inode(struct superblock *sb, uint32_t index)
+static struct inode *stdio_inode(struct superblock *sb, uint32_t index, struct gofer_attach *attach)
 {
-    struct stdio *s = kzalloc(sizeof(*s));
+    struct stdio *s;
     struct inode *inode;
     struct p9_attr attr;
-    long err;
+    long err = gofer_attach_end(attach, &attr);
 
-    if (!s)
+    if (err < 0)
+        return err_ptr(err);
+    s = kzalloc(sizeof(*s));
+    inode = s ? inode_alloc(sb, &stdio_inode_ops, attr.mode, attr.qid.path) : NULL;
+    if (!inode) {
+        kfree(s);
         return err_ptr(-ENOMEM);
+    }
     s->index = index;
+    s->fid = attach->fid;
     wait_queue_init(&s->wait);
     wait_queue_init(&s->read_turn.queue);
     wait_queue_init(&s->write_turn.queue);
-    err = gofer_attach(P9_ATTACH_STDIO, index, &s->fid);
-    if (err == 0)
-        err = gofer_stat_fid(s->fid, &attr);
-    inode = err == 0 ? inode_alloc(sb, &stdio_inode_ops, attr.mode, attr.qid.path) : NULL;
-    if (!inode) {
-        kfree(s);
-        return err_ptr(err < 0 ? err : -ENOMEM);
-    }
     take_attr(inode, &attr);
     s->ino = attr.qid.path;
     s->mode = attr.mode;
@@ -476,9 +475,9 @@ static long attach_tty(struct file *f)
     return 0;
 }
 
-static long open_one(struct superblock *sb, uint32_t index)
+static long open_one(struct superblock *sb, uint32_t index, struct gofer_attach *attach)
 {
-    struct inode *inode = stdio_inode(sb, index);
+    struct inode *inode = stdio_inode(sb, index, attach);
     char text[48];
     struct file *f;
     long err;
@@ -508,15 +507,21 @@ static long open_one(struct superblock *sb, uint32_t index)
 long stdio_open_all(void)
 {
     struct superblock *sb = superblock_alloc("stdio", 0);
-    long err = sb && anon_superblock() ? 0 : -ENOMEM;
+    struct gofer_attach attach[3];
+    long err = 0;
 
-    if (err == 0)
-        sb->flags |= SB_OWN_DEVICES;
+    if (!sb || !anon_superblock())
+        return -ENOMEM;
+    sb->flags |= SB_OWN_DEVICES;
+    for (uint32_t i = 0; i < 3; i++) {
+        if (boot_info.stdio_open >> i & 1)
+            gofer_attach_begin(&attach[i], P9_ATTACH_STDIO, i);
+    }
     for (uint32_t i = 0; err >= 0 && i < 3; i++) {
         if (boot_info.stdio_open >> i & 1)
-            err = open_one(sb, i);
+            err = open_one(sb, i, &attach[i]);
     }
-    return err < 0 ? err : 0;
+    return err < 0 ? err : 0; /* the sandbox ends on an error, so nothing is undone */
 }
 
 long stdio_open_tty(struct file *f)
