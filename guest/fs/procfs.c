@@ -420,3 +420,13 @@ struct superblock *procfs_mount(void)
 
     return proc_tree_mount("proc", PROC_SUPER_MAGIC, &root);
 }
+
+struct process *procfs_process(const struct file *f)
+{
+    const struct proc_node *node;
+
+    if (!f->inode || f->inode->ops != &proc_dir_ops || (f->flags & O_PATH))
+        return NULL;
+    node = node_of(f->inode);
+    return node->entry->children == proc_pid_entries ? node->proc : NULL;
+}

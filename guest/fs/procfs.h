@@ -66,6 +66,9 @@ int proc_store_ignore(const struct proc_node *node, char *text, size_t n);
 /* A file system of this tree. */
 struct superblock *proc_tree_mount(const char *type, uint32_t magic, const struct proc_entry *root);
 
+/* The process of an open /proc/PID directory, which serves as a pidfd in some calls; NULL: f is something else. */
+struct process *procfs_process(const struct file *f);
+
 bool proc_parse_number(const struct name *name, int *ret);
 
 /* A thread of the node's that still has descriptors and a directory; NULL: it is gone. */

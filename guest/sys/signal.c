@@ -2,6 +2,7 @@
 #include "proc/signal.h"
 
 #include "arch/cpu.h"
+#include "fs/procfs.h"
 #include "lib/string.h"
 #include "proc/pidfd.h"
 #include "proc/sched.h"
@@ -297,6 +298,8 @@ SYSCALL_DEFINE4(pidfd_send_signal, int, fd, int, signo, uaddr_t, info_addr, uint
     if (!f)
         return -EBADF;
     p = pidfd_process(f);
+    if (!p)
+        p = procfs_process(f);
     if (!p)
         error = -EBADF;
     else if (info_addr)
