@@ -41,7 +41,7 @@
  *             isn't P9_WALKX_NO_OPEN and the file is no symlink, it is opened as by Tlopen (error tells why not: newfid is bound
  *             all the same, opened is 0). nwname == 0: the fid itself is cloned (and opened), its attr is sent: npassed is 1.
  *   Treaddirx fid[4] offset[8] count[4]
- *   Rreaddirx count[4] count bytes of entries: attr offset[8] name[s]
+ *   Rreaddirx count[4] count bytes of entries: attr offset[8] name[s]. If 1024 bytes more would have fit, it is the end.
  *   Tdonate   fid[4] writable[1]
  *   Rdonate   token[4] size[8]              a descriptor of the open regular file goes to the vmm; token names it
  *   Tioctl    fid[4] cmd[4] in[s]           terminals among the stdio fids only, an allow-list

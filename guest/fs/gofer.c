@@ -154,6 +154,12 @@ void gofer_drop_cached(struct inode *inode)
     }
 }
 
+void gofer_drop_all_cached(void)
+{
+    while (!list_empty(&gofer.lru))
+        gofer_drop_cached(list_first(&gofer.lru, struct gofer_inode, lru)->inode);
+}
+
 void gofer_touch(struct inode *inode)
 {
     struct gofer_inode *gi = gofer_i(inode);

@@ -106,6 +106,7 @@ void gofer_set_place(struct inode *inode, struct inode *parent, const struct nam
 void gofer_forget_place(struct inode *inode, const struct inode *parent, const struct name *name);
 void gofer_evict(struct inode *inode);
 void gofer_touch(struct inode *inode); /* it has something cached: most recently used now; may drop others' */
+void gofer_drop_all_cached(void);
 void gofer_drop_cached(struct inode *inode); /* give up fid, idle handles and maps as far as they can be had again */
 
 /* --- gofer_walk.c --- */

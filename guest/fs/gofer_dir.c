@@ -8,6 +8,10 @@
 #include "lib/string.h"
 
 #define LISTING_SIZE (64u << 10)
+#define LISTING_COUNT (LISTING_SIZE - 64u)
+
+/* The gofer fills a reply as far as entries fit: with this much room left, there are no more. */
+#define LISTING_ROOM 1024u
 
 /* Entries of one directory whose attributes go to the name cache: the rest of a huge one would only push others out. */
 #define OFFER_MAX 8192
@@ -16,6 +20,7 @@ struct gofer_dir {
     struct gofer_handle *handle;
     uint64_t next;     /* the gofer's offset behind what was read */
     bool valid;        /* data[pos..size) is what comes at file position file_pos */
+    bool end;          /* and nothing behind it */
     uint64_t file_pos;
     uint32_t offered;
     uint32_t size, pos;
@@ -52,6 +57,7 @@ static bool keep_listing(struct gofer_dir *d, const void *data, uint32_t size)
     d->size = size;
     d->pos = 0;
     d->valid = true;
+    d->end = size + LISTING_ROOM <= LISTING_COUNT;
     return true;
 }
 
@@ -64,7 +70,7 @@ static long fetch(struct gofer_dir *d, uint64_t offset)
 
     p9_put32(&rq->out, d->handle->fid);
     p9_put64(&rq->out, offset);
-    p9_put32(&rq->out, LISTING_SIZE - 64);
+    p9_put32(&rq->out, LISTING_COUNT);
     rq->data_in = bulk;
     rq->data_in_size = LISTING_SIZE;
     err = ring_call(rq);
@@ -137,6 +143,8 @@ static int gofer_readdir(struct file *f, emit_fn emit, void *ctx)
     if (!dir_emit_dots(f, emit, ctx))
         return 0;
     for (;;) {
+        if (d->valid && d->file_pos == f->pos && d->pos == d->size && d->end)
+            return 0;
         if (!d->valid || d->file_pos != f->pos || d->pos == d->size) {
             err = fetch(d, offset_of(f->pos));
             if (err < 0)

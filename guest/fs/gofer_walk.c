@@ -88,7 +88,7 @@ static long skip_base(struct walk *w, struct inode *from, size_t prefix, size_t 
  * Walk n names from `from`; n == 0: to itself. On success the request is the caller's to put; newfid is bound if everything was
  * passed, else forgotten already.
  */
-static long walk_call(struct inode *from, const struct name *names, size_t n, uint32_t open_flags, struct walk *w)
+static long walk_once(struct inode *from, const struct name *names, size_t n, uint32_t open_flags, struct walk *w)
 {
     struct inode *far = NULL;
     struct base base;
@@ -127,6 +127,23 @@ static long walk_call(struct inode *from, const struct name *names, size_t n, ui
     }
     w->passed = passed - (told - n);
     return 0;
+}
+
+/* Where the gofer has no descriptor left, what is only cached is given up, and it is tried once more. */
+static long walk_call(struct inode *from, const struct name *names, size_t n, uint32_t open_flags, struct walk *w)
+{
+    long err = walk_once(from, names, n, open_flags, w);
+    long why = err < 0 ? err : w->error;
+
+    if (why != -EMFILE && why != -ENFILE)
+        return err;
+    if (err == 0) {
+        if (w->passed == n)
+            gofer_clunk(w->newfid);
+        ring_put(w->rq);
+    }
+    gofer_drop_all_cached();
+    return walk_once(from, names, n, open_flags, w);
 }
 
 /* The end of Rwalkx. */
