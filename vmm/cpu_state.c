@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "common/log.h"
 #include "vmm/shim_image.h"
@@ -158,6 +159,8 @@ int cpu_state_load_image(struct vm *vm)
         log_error("shim", "the linked image is broken");
         return -1;
     }
+    /* All at once: a page fault for each page would take longer than the copy. An old kernel just faults. */
+    (void)madvise(vm->ram + SHIM_GPA, h->memory_size, MADV_POPULATE_WRITE);
     memcpy(vm->ram + SHIM_GPA, shim_image, (size_t)(shim_image_end - shim_image));
     make_gdt(vm);
     make_idt(vm);
