@@ -23,6 +23,7 @@
 /* How long to look at the ring before idling; adapts between these to whether it pays. */
 #define SPIN_MIN_NS 10000ull
 #define SPIN_MAX_NS 100000ull
+#define SPIN_RETRY 32u /* misses between tries of the longest */
 /* A deadline this near is waited for by spinning: WAIT and its way back take about as long. */
 #define SPIN_DEADLINE_NS 50000ull
 
@@ -245,14 +246,22 @@ static bool spin_until(uint64_t limit_ns)
     }
 }
 
+/*
+ * Short spins that never succeed say nothing of longer ones: replies may just take a little more. So now and then the
+ * longest is tried.
+ */
 static bool spin_for_replies(uint64_t now)
 {
+    static uint32_t misses;
     bool hit;
 
     if (!ring_urgent() || boot_info.poll_needs_exit)
         return false;
     hit = spin_until(MIN(now + spin_ns, timer_nearest()));
-    spin_ns = hit ? MIN(spin_ns * 2, SPIN_MAX_NS) : MAX(spin_ns / 2, SPIN_MIN_NS);
+    if (hit)
+        spin_ns = MIN(spin_ns * 2, SPIN_MAX_NS);
+    else
+        spin_ns = ++misses % SPIN_RETRY == 0 ? SPIN_MAX_NS : MAX(spin_ns / 2, SPIN_MIN_NS);
     return hit;
 }
 
