@@ -60,14 +60,23 @@ static void set_timer(int fd, uint64_t first_ns, uint64_t period_ns)
     timerfd_settime(fd, 0, &spec, NULL);
 }
 
-static void take_signals(struct sandbox *sb)
+/* What the signalfd has goes to the shared page. False: there was nothing. */
+static bool take_signals(struct sandbox *sb)
 {
     struct signalfd_siginfo info;
+    bool any = false;
 
     while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         __atomic_fetch_or(&sb->vm.shared->host_signals, 1ull << (info.ssi_signo - 1), __ATOMIC_SEQ_CST);
-        vcpu_kick(sb, PENDING_SIGNAL);
+        any = true;
     }
+    return any;
+}
+
+void events_take_signals(struct sandbox *sb)
+{
+    if (take_signals(sb))
+        __atomic_fetch_or(&sb->vm.shared->pending, PENDING_SIGNAL, __ATOMIC_SEQ_CST);
 }
 
 static void end_for_time(struct sandbox *sb, uint32_t why)
@@ -144,8 +153,8 @@ static void *event_loop(void *arg)
     for (;;) {
         if (ppoll(fds, 4 + TIMER_COUNT, NULL, NULL) < 0)
             continue;
-        if (fds[0].revents)
-            take_signals(sb);
+        if (fds[0].revents && take_signals(sb))
+            vcpu_kick(sb, PENDING_SIGNAL);
         if (fds[1].revents) {
             fd_take_event(sb->kick_fd);
             vcpu_kick(sb, PENDING_COMPLETION);

@@ -16,6 +16,12 @@ void events_block_signals(void);
 /* Start the thread. 0 or -errno. */
 int events_start(struct sandbox *sb);
 
+/*
+ * For the vCPU thread, when it comes back from waiting: what was sent to us before, say, stdin was closed must not be
+ * overtaken by that on its way through the event thread.
+ */
+void events_take_signals(struct sandbox *sb);
+
 /* The gofer died in mid-run (for the exit status). */
 bool events_gofer_died(void);
 

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "vmm/clock.h"
 #include "vmm/cpu_state.h"
+#include "vmm/events.h"
 #include "vmm/shim_image.h"
 #include "vmm/vcpu.h"
 #include "vmm/window.h"
@@ -51,6 +52,7 @@ static int64_t call_wait(struct sandbox *sb, const uint64_t *arg)
         fd_take_event(sb->call_fd);
     if (fds[1].revents)
         fd_take_event(sb->wake_fd);
+    events_take_signals(sb);
     now = clock_host_mono_ns();
     if (now - sb->last_clock_ns > CLOCK_PERIOD_NS) {
         sb->last_clock_ns = now;
