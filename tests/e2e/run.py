@@ -76,7 +76,6 @@ def _checked(result):
 def private_tmp(keep):
     """In a child before exec: give it an own empty /tmp, as the sandbox has, in which keep stays visible."""
     uid, gid = os.getuid(), os.getgid()
-    keep_fd = os.open(keep, os.O_PATH | os.O_DIRECTORY)
     if uid == 0:
         _checked(libc.unshare(CLONE_NEWNS))
     else:
@@ -85,6 +84,7 @@ def private_tmp(keep):
             with open('/proc/self/' + name, 'w') as file:
                 file.write(text)
     _checked(libc.mount(b'none', b'/', None, MS_REC | MS_PRIVATE, None))
+    keep_fd = os.open(keep, os.O_PATH | os.O_DIRECTORY)  # in our namespace, before /tmp is covered
     for place, mode in ((b'/tmp', b'mode=1777'), (b'/dev/shm', b'mode=1777')):
         _checked(libc.mount(b'tmpfs', place, b'tmpfs', 0, mode))
     if keep == '/tmp' or keep.startswith('/tmp/'):
