@@ -1,7 +1,7 @@
 /*
- * Small memory: size classes carved from single frames, each with a header; larger sizes are runs of frames, which
- * start on a page boundary where no small object lies. Objects of 64 bytes and more are 64-byte aligned where their
- * class is a multiple of 64 (all but 96), smaller ones 16.
+ * Small memory: size classes carved from single frames, each with a header; larger sizes are runs
+ * of frames, which start on a page boundary where no small object lies. Objects of 64 bytes and
+ * more are 64-byte aligned where their class is a multiple of 64 (all but 96), smaller ones 16.
  */
 #include "lib/kmalloc.h"
 
@@ -25,12 +25,14 @@ struct slab {
 /* Nothing that the shim does needs more at once. */
 #define RUN_MAX (64ul << 20)
 
-static const uint16_t class_sizes[] = { 16, 32, 48, 64, 96, 128, 192, 256, 320, 448, 576, 768, 960, 1344, 1984 };
+static const uint16_t class_sizes[] = { 16,  32,  48,  64,  96,  128,  192, 256,
+                                        320, 448, 576, 768, 960, 1344, 1984 };
 
 #define CLASS_COUNT ARRAY_SIZE(class_sizes)
 #define CLASS_MAX 1984
 
-static struct list class_slabs[CLASS_COUNT]; /* slabs with free objects; an unused head is all zero */
+static struct list
+    class_slabs[CLASS_COUNT]; /* slabs with free objects; an unused head is all zero */
 
 static size_t class_of(size_t size)
 {

@@ -1,4 +1,6 @@
-/* Red-black trees: rebalancing and walking. Pure logic, also built on the host for its unit tests. */
+/*
+ * Red-black trees: rebalancing and walking. Pure logic, also built on the host for its unit tests.
+ */
 #include "lib/rbtree.h"
 
 static bool is_red(const struct rb_node *node)
@@ -64,7 +66,8 @@ static void rotate_right(struct rb_root *root, struct rb_node *x)
 }
 
 /* Two reds in a row below a red left child of grand; returns where to go on. */
-static struct rb_node *insert_fix_left(struct rb_root *root, struct rb_node *node, struct rb_node *grand)
+static struct rb_node *insert_fix_left(struct rb_root *root, struct rb_node *node,
+                                       struct rb_node *grand)
 {
     struct rb_node *parent = node->parent;
 
@@ -79,7 +82,8 @@ static struct rb_node *insert_fix_left(struct rb_root *root, struct rb_node *nod
     return node;
 }
 
-static struct rb_node *insert_fix_right(struct rb_root *root, struct rb_node *node, struct rb_node *grand)
+static struct rb_node *insert_fix_right(struct rb_root *root, struct rb_node *node,
+                                        struct rb_node *grand)
 {
     struct rb_node *parent = node->parent;
 
@@ -114,7 +118,9 @@ void rb_insert_fixup(struct rb_root *root, struct rb_node *node)
     root->node->red = false;
 }
 
-/* The subtree at parent's left child lacks a black node. Returns true when nothing is left to do. */
+/*
+ * The subtree at parent's left child lacks a black node. Returns true when nothing is left to do.
+ */
 static bool erase_fix_left(struct rb_root *root, struct rb_node *parent)
 {
     struct rb_node *sibling = parent->right;
@@ -182,7 +188,8 @@ static void erase_fixup(struct rb_root *root, struct rb_node *node, struct rb_no
 }
 
 /* A node with two children gives its place to its successor, which has no left child. */
-static void erase_inner(struct rb_root *root, struct rb_node *node, struct rb_node **child, struct rb_node **parent, bool *black)
+static void erase_inner(struct rb_root *root, struct rb_node *node, struct rb_node **child,
+                        struct rb_node **parent, bool *black)
 {
     struct rb_node *next = node->right;
 

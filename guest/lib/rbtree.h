@@ -1,7 +1,8 @@
 /*
- * Red-black trees threaded through their elements (Cormen et al., chapter 13). The user walks down and compares himself,
- * then calls rb_link and rb_insert_fixup; see vma.c. If update is set, the tree is augmented: update recomputes what a
- * node keeps about its subtree from its own data and its children.
+ * Red-black trees threaded through their elements (Cormen et al., chapter 13). The user walks down
+ * and compares himself, then calls rb_link and rb_insert_fixup; see vma.c. If update is set, the
+ * tree is augmented: update recomputes what a node keeps about its subtree from its own data and
+ * its children.
  */
 #ifndef LIB_RBTREE_H
 #define LIB_RBTREE_H

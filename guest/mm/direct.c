@@ -1,7 +1,8 @@
 /*
- * The direct map: guest-physical memory at DIRECT_BASE in every address space. The vmm maps the first RAM, the arena and
- * the boot pages; RAM that comes later and the window are added here. All address spaces share the tables below the
- * shim's one entry of the top level, so an entry made here is seen everywhere, and never-present entries need no flush.
+ * The direct map: guest-physical memory at DIRECT_BASE in every address space. The vmm maps the
+ * first RAM, the arena and the boot pages; RAM that comes later and the window are added here. All
+ * address spaces share the tables below the shim's one entry of the top level, so an entry made
+ * here is seen everywhere, and never-present entries need no flush.
  */
 #include "mm/frame.h"
 #include "mm/pagetable.h"

@@ -13,7 +13,8 @@ long elf_check_header(const void *data, size_t size, Elf64_Ehdr *ret)
     if (size < sizeof(h))
         return -ENOEXEC;
     memcpy(&h, data, sizeof(h));
-    if (memcmp(h.e_ident, ELFMAG, SELFMAG) || h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_ident[EI_DATA] != ELFDATA2LSB)
+    if (memcmp(h.e_ident, ELFMAG, SELFMAG) || h.e_ident[EI_CLASS] != ELFCLASS64 ||
+        h.e_ident[EI_DATA] != ELFDATA2LSB)
         return -ENOEXEC;
     if ((h.e_type != ET_EXEC && h.e_type != ET_DYN) || h.e_machine != EM_X86_64)
         return -ENOEXEC;
@@ -28,7 +29,8 @@ static bool in_file(uint64_t offset, uint64_t size, uint64_t file_size)
     return offset <= file_size && size <= file_size - offset;
 }
 
-static long check_load(const Elf64_Phdr *p, uint64_t file_size, uint64_t limit, struct elf_image *image)
+static long check_load(const Elf64_Phdr *p, uint64_t file_size, uint64_t limit,
+                       struct elf_image *image)
 {
     if (p->p_filesz > p->p_memsz || !in_file(p->p_offset, p->p_filesz, file_size))
         return -ENOEXEC;
@@ -62,15 +64,19 @@ static uint64_t find_phdrs(const Elf64_Ehdr *h, const Elf64_Phdr *phdrs)
     for (uint16_t i = 0; i < h->e_phnum; i++) {
         const Elf64_Phdr *p = &phdrs[i];
 
-        if (p->p_type == PT_LOAD && h->e_phoff >= p->p_offset && h->e_phoff - p->p_offset < p->p_filesz)
+        if (p->p_type == PT_LOAD && h->e_phoff >= p->p_offset &&
+            h->e_phoff - p->p_offset < p->p_filesz)
             return h->e_phoff - p->p_offset + p->p_vaddr;
     }
     return 0;
 }
 
-long elf_check_phdrs(const Elf64_Ehdr *header, const Elf64_Phdr *phdrs, uint64_t file_size, uint64_t limit, struct elf_image *ret)
+long elf_check_phdrs(const Elf64_Ehdr *header, const Elf64_Phdr *phdrs, uint64_t file_size,
+                     uint64_t limit, struct elf_image *ret)
 {
-    struct elf_image image = { .min = UINT64_MAX, .align = PAGE_SIZE, .phdrs = phdrs, .phdr_count = header->e_phnum };
+    struct elf_image image = {
+        .min = UINT64_MAX, .align = PAGE_SIZE, .phdrs = phdrs, .phdr_count = header->e_phnum
+    };
     long r = 0;
 
     for (uint16_t i = 0; i < header->e_phnum && r == 0; i++) {

@@ -29,7 +29,8 @@ long exec_read_head(struct file *file, struct exec_image *image)
     return 0;
 }
 
-long exec_read(struct file *file, const struct exec_image *image, void *buf, size_t n, uint64_t offset)
+long exec_read(struct file *file, const struct exec_image *image, void *buf, size_t n,
+               uint64_t offset)
 {
     ssize_t r;
 
@@ -57,7 +58,8 @@ long elf_read(struct file *file, struct exec_image *image)
     if (!image->phdrs)
         return -ENOMEM;
     r = exec_read(file, image, image->phdrs, size, header.e_phoff);
-    return r < 0 ? r : elf_check_phdrs(&header, image->phdrs, file_size(file), APP_END, &image->elf);
+    return r < 0 ? r
+                 : elf_check_phdrs(&header, image->phdrs, file_size(file), APP_END, &image->elf);
 }
 
 void exec_image_free(struct exec_image *image)
@@ -89,7 +91,8 @@ static long zero_tail(struct mm *mm, uaddr_t from)
 
 static long map_bss(struct mm *mm, uaddr_t start, uaddr_t end, uint32_t prot)
 {
-    long r = mm_mmap(mm, start, end - start, (int)prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, NULL, 0);
+    long r = mm_mmap(mm, start, end - start, (int)prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,
+                     NULL, 0);
 
     if (r < 0)
         return r;
@@ -108,10 +111,13 @@ static long map_segment(struct mm *mm, struct file *file, const Elf64_Phdr *p, u
     if (p->p_filesz == 0)
         mapped = start;
     if (mapped > start) {
-        r = mm_mmap(mm, start, mapped - start, (int)prot, MAP_PRIVATE | MAP_FIXED, file, PAGE_DOWN(p->p_offset));
+        r = mm_mmap(mm, start, mapped - start, (int)prot, MAP_PRIVATE | MAP_FIXED, file,
+                    PAGE_DOWN(p->p_offset));
         if (r < 0)
             return r;
-        /* One page brings its neighbours along. A page that can't be had is the program's to meet. */
+        /*
+         * One page brings its neighbours along. A page that can't be had is the program's to meet.
+         */
         mm_populate(mm, start, PAGE_SIZE, false);
         if (p->p_memsz > p->p_filesz && (prot & PROT_WRITE) && zero_tail(mm, file_end) < 0)
             return -ENOEXEC;

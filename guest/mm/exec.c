@@ -1,6 +1,7 @@
 /*
- * exec: from a file and its arguments to an address space whose first instruction can run. Everything that can fail is done
- * in the new address space while the old one still stands; then it takes the old one's place.
+ * exec: from a file and its arguments to an address space whose first instruction can run.
+ * Everything that can fail is done in the new address space while the old one still stands; then it
+ * takes the old one's place.
  */
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -30,9 +31,11 @@ void exec_args_free(struct exec_args *args)
 /* --- scripts --- */
 
 /* Put n strings in front of args, whose first one gives way to filename. */
-static long prepend(struct exec_args *args, const char *const *strings, size_t n, const char *filename)
+static long prepend(struct exec_args *args, const char *const *strings, size_t n,
+                    const char *filename)
 {
-    size_t skip = args->argc ? strlen(args->data) + 1 : 0, size = args->size - skip + strlen(filename) + 1;
+    size_t skip = args->argc ? strlen(args->data) + 1 : 0,
+           size = args->size - skip + strlen(filename) + 1;
     char *data, *at;
 
     for (size_t i = 0; i < n; i++)
@@ -165,7 +168,8 @@ static long map_interp(struct exec *x)
     long r;
 
     if (elf->is_dynamic) {
-        r = mm_mmap(x->mm, 0, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, NULL, 0);
+        r = mm_mmap(x->mm, 0, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, NULL,
+                    0);
         if (r < 0)
             return r;
         mm_munmap(x->mm, (uaddr_t)r, span);
@@ -186,7 +190,8 @@ static long map_images(struct exec *x, bool randomize)
         return r;
     mm->exe = x->file;
     file_get(x->file);
-    mm->brk_start = mm->brk = x->program.elf.max + x->program.bias + exec_random_offset(BRK_RANDOM_BITS, randomize);
+    mm->brk_start = mm->brk =
+        x->program.elf.max + x->program.bias + exec_random_offset(BRK_RANDOM_BITS, randomize);
     return x->interp_file ? map_interp(x) : 0;
 }
 
@@ -211,7 +216,8 @@ static void set_registers(const struct exec *x, struct regs *regs)
 {
     memset(regs, 0, sizeof(*regs));
     regs->orig_rax = NO_SYSCALL;
-    regs->rip = x->interp_file ? x->interp.elf.entry + x->interp.bias : x->program.elf.entry + x->program.bias;
+    regs->rip = x->interp_file ? x->interp.elf.entry + x->interp.bias
+                               : x->program.elf.entry + x->program.bias;
     regs->rsp = x->sp;
     regs->cs = USER_CS;
     regs->ss = USER_SS;
@@ -254,7 +260,8 @@ static long ensure_argv0(struct exec_args *args)
     return args->argc ? 0 : prepend(args, NULL, 0, "");
 }
 
-long exec_program(struct file *file, const char *filename, struct exec_args *args, struct regs *regs)
+long exec_program(struct file *file, const char *filename, struct exec_args *args,
+                  struct regs *regs)
 {
     struct exec *x = kzalloc(sizeof(*x));
     long r;

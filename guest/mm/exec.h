@@ -1,4 +1,7 @@
-/* Between the parts of exec: elf_load.c maps images, exec_stack.c makes the first stack, exec.c is the order of things. */
+/*
+ * Between the parts of exec: elf_load.c maps images, exec_stack.c makes the first stack, exec.c is
+ * the order of things.
+ */
 #ifndef MM_EXEC_H
 #define MM_EXEC_H
 
@@ -11,17 +14,17 @@
 /* A program or its interpreter, and where it has been mapped. */
 struct exec_image {
     struct elf_image elf;
-    char *head;         /* kmalloc; NULL: not read yet */
-    size_t head_size;   /* bytes in it; the file may be shorter than EXEC_HEAD_SIZE */
-    Elf64_Phdr *phdrs;  /* kmalloc */
-    uint64_t bias;      /* added to its addresses */
+    char *head;        /* kmalloc; NULL: not read yet */
+    size_t head_size;  /* bytes in it; the file may be shorter than EXEC_HEAD_SIZE */
+    Elf64_Phdr *phdrs; /* kmalloc */
+    uint64_t bias;     /* added to its addresses */
 };
 
 /* The program being put together. */
 struct exec {
-    struct file *file;         /* the ELF file */
-    struct file *interp_file;  /* NULL: none */
-    const char *filename;      /* as given: AT_EXECFN */
+    struct file *file;        /* the ELF file */
+    struct file *interp_file; /* NULL: none */
+    const char *filename;     /* as given: AT_EXECFN */
     struct exec_args *args;
     struct exec_image program, interp;
     struct mm *mm;
@@ -32,7 +35,8 @@ struct exec {
 long exec_read_head(struct file *file, struct exec_image *image);
 
 /* Exactly n bytes of the file, from its head if they are there; -ENOEXEC if it ends before. */
-long exec_read(struct file *file, const struct exec_image *image, void *buf, size_t n, uint64_t offset);
+long exec_read(struct file *file, const struct exec_image *image, void *buf, size_t n,
+               uint64_t offset);
 
 /* Check the headers of file, whose head has been read. 0, -ENOEXEC, -ENOMEM, -EIO … */
 long elf_read(struct file *file, struct exec_image *image);

@@ -1,6 +1,7 @@
 /*
- * A new program's stack (x86-64 psABI 3.4.1): from the top down the file name, the strings of environment and arguments, random
- * bytes, the platform's name, then auxv, envp, argv and argc, where rsp points.
+ * A new program's stack (x86-64 psABI 3.4.1): from the top down the file name, the strings of
+ * environment and arguments, random bytes, the platform's name, then auxv, envp, argv and argc,
+ * where rsp points.
  */
 #include <linux/auxvec.h>
 #include <linux/limits.h>
@@ -31,7 +32,9 @@
 #define RSEQ_FEATURE_SIZE 28
 #define RSEQ_ALIGN 32
 
-/* What a signal frame holds besides the vector state: ucontext, siginfo, return address, alignment. */
+/*
+ * What a signal frame holds besides the vector state: ucontext, siginfo, return address, alignment.
+ */
 #define SIGNAL_FRAME_FIXED 576
 
 static const char stack_name[] = "[stack]";
@@ -137,8 +140,11 @@ static long write_word(struct word_writer *w, uint64_t word)
     return w->count == ARRAY_SIZE(w->words) ? flush_words(w) : 0;
 }
 
-/* Pointers to count strings that lie packed at *string, then NULL. data is the shim's copy of them. */
-static long write_pointers(struct word_writer *w, uint32_t count, const char **data, uaddr_t *string)
+/*
+ * Pointers to count strings that lie packed at *string, then NULL. data is the shim's copy of them.
+ */
+static long write_pointers(struct word_writer *w, uint32_t count, const char **data,
+                           uaddr_t *string)
 {
     for (uint32_t i = 0; i < count; i++) {
         size_t len = strlen(*data) + 1;
@@ -182,7 +188,8 @@ static long make_vma(struct exec *x, uaddr_t top, uint64_t size)
 
     if (size > room)
         return -E2BIG;
-    vma = vma_alloc(top - room, top, prot, VMA_GROWSDOWN | VMA_STACK | x->mm->default_flags, NULL, 0, stack_name);
+    vma = vma_alloc(top - room, top, prot, VMA_GROWSDOWN | VMA_STACK | x->mm->default_flags, NULL,
+                    0, stack_name);
     if (!vma)
         return -ENOMEM;
     vma_insert(x->mm, vma);
@@ -197,7 +204,8 @@ static long push(struct mm *mm, uaddr_t *at, const void *bytes, size_t n)
     return mm_write(mm, *at, bytes, n, true);
 }
 
-static long push_strings(struct exec *x, uaddr_t top, struct stack_strings *s, uaddr_t *ret_strings, uaddr_t *at)
+static long push_strings(struct exec *x, uaddr_t top, struct stack_strings *s, uaddr_t *ret_strings,
+                         uaddr_t *at)
 {
     static const char platform[] = "x86_64";
     uint8_t random[16];
@@ -226,7 +234,8 @@ long exec_make_stack(struct exec *x, bool randomize)
 {
     uaddr_t top = APP_END - exec_random_offset(STACK_RANDOM_BITS, randomize), strings = 0, at = 0;
     uint64_t pointers = (x->args->argc + (uint64_t)x->args->envc + 3) * sizeof(uint64_t);
-    uint64_t size = x->args->size + strlen(x->filename) + pointers + PAGE_SIZE + sizeof(x->mm->auxv);
+    uint64_t size =
+        x->args->size + strlen(x->filename) + pointers + PAGE_SIZE + sizeof(x->mm->auxv);
     struct stack_strings s = { 0 };
     long r;
 

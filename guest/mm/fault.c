@@ -1,7 +1,7 @@
 /*
- * Page faults: which page belongs there, and how many of its neighbours come along. A fault costs 7 us on software KVM and
- * a page-table entry nothing, so neighbours are generous where they are free (file pages in the window, fresh frames) and
- * grow with use where they cost memory.
+ * Page faults: which page belongs there, and how many of its neighbours come along. A fault costs 7
+ * us on software KVM and a page-table entry nothing, so neighbours are generous where they are free
+ * (file pages in the window, fresh frames) and grow with use where they cost memory.
  */
 #include <linux/mman.h>
 #include <linux/resource.h>
@@ -19,10 +19,13 @@
 
 #define ANON_WINDOW_MIN 0x10000u
 #define ANON_WINDOW_MAX HUGE_SIZE
-#define ANON_RSS_SHIFT 4             /* the smallest window is this fraction of what is in use */
-#define FILE_WINDOW (2ul << 20)      /* file pages mapped on each side of a fault */
-#define FILE_COPY_MAX 0x10000u       /* writable private mappings up to this size are copied as a whole */
-#define RAM_FILE_WINDOW_MAX 0x40000u /* pages of files in RAM may be holes that cost memory: only for sequential use */
+#define ANON_RSS_SHIFT 4        /* the smallest window is this fraction of what is in use */
+#define FILE_WINDOW (2ul << 20) /* file pages mapped on each side of a fault */
+#define FILE_COPY_MAX 0x10000u  /* small writable private mappings are copied as a whole */
+
+/* Pages of files in RAM may be holes, which cost memory: only for sequential use. */
+#define RAM_FILE_WINDOW_MAX 0x40000u
+
 #define COW_WINDOW_MIN 0x1000u
 #define COW_WINDOW_MAX 0x10000u
 #define STACK_STEP 0x10000u
@@ -39,7 +42,10 @@ static struct range around(const struct vma *vma, uaddr_t addr, uint64_t size)
     return (struct range){ MAX(lo, vma->start), MIN(lo + size, vma->end) };
 }
 
-/* How much this fault gets: min, or twice the last time's if the app goes on where that ended, up to max. */
+/*
+ * How much this fault gets: min, or twice the last time's if the app goes on where that ended, up
+ * to max.
+ */
 static uint64_t sequential_window(struct vma *vma, uaddr_t addr, uint64_t min, uint64_t max)
 {
     uint64_t window = addr == vma->next_fault ? (uint64_t)vma->fault_window * 2 : min;
@@ -85,7 +91,10 @@ static bool map_huge(struct mm *mm, struct vma *vma, uaddr_t addr)
     return false;
 }
 
-/* Zeroed frames for the empty entries of r, which lies in one page table. -ENOMEM if addr itself gets none. */
+/*
+ * Zeroed frames for the empty entries of r, which lies in one page table. -ENOMEM if addr itself
+ * gets none.
+ */
 static long fill_zero(struct mm *mm, struct vma *vma, struct range r, uaddr_t addr)
 {
     uint64_t bits = pte_bits(vma->prot, true);
@@ -171,7 +180,8 @@ static long cow_copy(struct mm *mm, struct vma *vma, uaddr_t addr)
     return result;
 }
 
-static long write_private(struct mm *mm, struct vma *vma, uaddr_t addr, const uint64_t *entry, bool huge)
+static long write_private(struct mm *mm, struct vma *vma, uaddr_t addr, const uint64_t *entry,
+                          bool huge)
 {
     struct range r;
 
@@ -222,7 +232,8 @@ static long get_page(const struct file_fault *ff, uaddr_t addr, gpa_t *ret_gpa, 
 /* Map the file's page at addr, or its copy; takes over the frame's reference. */
 static long set_file_page(const struct file_fault *ff, uaddr_t addr, gpa_t gpa, bool copy)
 {
-    uint64_t bits = pte_bits(ff->vma->prot, ff->map_write || copy) | (ff->map_write ? PTE_WRITE_OK : 0);
+    uint64_t bits =
+        pte_bits(ff->vma->prot, ff->map_write || copy) | (ff->map_write ? PTE_WRITE_OK : 0);
     uint64_t *entry = pt_make(ff->mm, addr);
     gpa_t own;
 
@@ -241,7 +252,9 @@ static long set_file_page(const struct file_fault *ff, uaddr_t addr, gpa_t gpa, 
     return 0;
 }
 
-/* A file whose pages are frames (tmpfs): one at a time, more if the app goes through them in order. */
+/*
+ * A file whose pages are frames (tmpfs): one at a time, more if the app goes through them in order.
+ */
 static long map_ram_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa)
 {
     struct vma *vma = ff->vma;
@@ -297,7 +310,8 @@ static long map_window_range(const struct file_fault *ff, struct range r, gpa_t 
 /* Data segments of programs are small and will be written: spare them the faults. */
 static bool copies_eagerly(const struct vma *vma)
 {
-    return !(vma->flags & VMA_SHARED) && (vma->prot & PROT_WRITE) && vma->end - vma->start <= FILE_COPY_MAX;
+    return !(vma->flags & VMA_SHARED) && (vma->prot & PROT_WRITE) &&
+           vma->end - vma->start <= FILE_COPY_MAX;
 }
 
 static long map_window_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa, uint64_t run)
@@ -334,15 +348,19 @@ static long file_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint32_t er
     file_get(ff.file);
     r = get_page(&ff, addr, &gpa, &run);
     if (r == 0)
-        r = frame_is_ram(gpa) ? map_ram_pages(&ff, addr, gpa) : map_window_pages(&ff, addr, gpa, run);
+        r = frame_is_ram(gpa) ? map_ram_pages(&ff, addr, gpa)
+                              : map_window_pages(&ff, addr, gpa, run);
     file_put(ff.file);
     return r == -EAGAIN ? 0 : r; /* changed meanwhile: the access faults again */
 }
 
 /* --- what a fault means --- */
 
-/* There is a page: the access lacks a right that the VMA grants, or somebody else has resolved it. */
-static long present_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint32_t error, uint64_t *entry, bool huge)
+/*
+ * There is a page: the access lacks a right that the VMA grants, or somebody else has resolved it.
+ */
+static long present_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint32_t error,
+                          uint64_t *entry, bool huge)
 {
     if (!(error & FAULT_WRITE) || (*entry & PTE_W)) {
         pt_flush_later(mm, addr);
@@ -408,8 +426,8 @@ static bool is_allowed(const struct vma *vma, uint32_t error)
 
 static void out_of_memory(const struct mm *mm)
 {
-    klog(LOG_ERROR, "out of memory: all %lu MiB of --mem are in use, %s (pid %d) is killed", frame_total() >> 8,
-         current->comm, current->proc->pid);
+    klog(LOG_ERROR, "out of memory: all %lu MiB of --mem are in use, %s (pid %d) is killed",
+         frame_total() >> 8, current->comm, current->proc->pid);
     if (mm == current->mm)
         signal_send_process(current->proc, SIGKILL, SI_KERNEL, 0, 0);
 }

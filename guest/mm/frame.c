@@ -1,10 +1,12 @@
 /*
- * Frames of guest RAM. RAM is a few chunks (the first one at boot, then one for each HYPERCALL_RAM_GROW), a chunk is
- * blocks of 2 MiB, and a block has two bitmaps: which frames are in use, and which may hold old bytes. All-zero tables
- * describe memory that was never used, so that nothing is written (and no host memory touched) before it is needed.
+ * Frames of guest RAM. RAM is a few chunks (the first one at boot, then one for each
+ * HYPERCALL_RAM_GROW), a chunk is blocks of 2 MiB, and a block has two bitmaps: which frames are in
+ * use, and which may hold old bytes. All-zero tables describe memory that was never used, so that
+ * nothing is written (and no host memory touched) before it is needed.
  *
- * Blocks serve one purpose at a time: single frames, a huge page, or page tables. A block whose frames are all free
- * can serve any. Single frames come from the fullest use of old blocks first, so that others become whole again.
+ * Blocks serve one purpose at a time: single frames, a huge page, or page tables. A block whose
+ * frames are all free can serve any. Single frames come from the fullest use of old blocks first,
+ * so that others become whole again.
  */
 #include "mm/frame.h"
 
@@ -21,13 +23,19 @@
 #define GROW_MIN (128ull << 20)
 #define GROW_MAX (4ull << 30)
 
-/* The host backs RAM below this by small pages, so that little programs stay little: no use for huge frames. */
+/*
+ * The host backs RAM below this by small pages, so that little programs stay little: no use for
+ * huge frames.
+ */
 #define SMALL_RAM_END (16ull << 20)
 
 /* Tables that stay unused for others, so that new RAM can always be put into the direct map. */
 #define TABLE_RESERVE 16
 
-/* As many frames with old content may lie around before they go back to the host: this, or a share of what is in use. */
+/*
+ * As many frames with old content may lie around before they go back to the host: this, or a share
+ * of what is in use.
+ */
 #define DIRTY_KEEP_MIN 1024u
 #define DIRTY_KEEP_SHIFT 3
 
@@ -47,22 +55,23 @@ struct block {
     uint16_t used_count;
     uint16_t dirty_free; /* frames that are free and dirty */
     uint8_t state;
-    bool table;          /* serves page tables */
+    bool table; /* serves page tables */
 };
 
 struct chunk {
     gpa_t base, end;
-    uint32_t *refs;      /* for each frame */
+    uint32_t *refs; /* for each frame */
     struct block *blocks;
     size_t block_count;
-    size_t fresh;        /* blocks from here on are fresh */
+    size_t fresh; /* blocks from here on are fresh */
 };
 
 static struct chunk chunks[CHUNK_MAX];
 static size_t chunk_count;
 static uint64_t limit_frames, ram_bytes;
 static uint64_t used_frames, table_free_frames;
-static uint64_t dirty_whole, dirty_partial; /* free frames with old content, in free blocks and in partial ones */
+static uint64_t dirty_whole,
+    dirty_partial; /* free frames with old content, in free blocks and in partial ones */
 static struct list free_blocks = LIST_INIT(free_blocks);
 static struct list partial_blocks = LIST_INIT(partial_blocks);
 static struct list partial_tables = LIST_INIT(partial_tables);
@@ -124,7 +133,8 @@ static void clear_bit(uint64_t *map, unsigned int i)
 /* --- chunks --- */
 
 /*
- * Begin to use RAM [base, end), whose first reserved bytes are taken. The tables lie right after those.
+ * Begin to use RAM [base, end), whose first reserved bytes are taken. The tables lie right after
+ * those.
  */
 static void chunk_add(gpa_t base, gpa_t end, uint64_t reserved)
 {
@@ -202,7 +212,8 @@ static struct block *fresh_block(bool above_small)
         if (c->fresh == c->block_count)
             continue;
         /* A huge page leaves the small blocks to others: they join the free ones, untouched. */
-        while (above_small && c->base + c->fresh * BLOCK_SIZE < SMALL_RAM_END && c->fresh + 1 < c->block_count) {
+        while (above_small && c->base + c->fresh * BLOCK_SIZE < SMALL_RAM_END &&
+               c->fresh + 1 < c->block_count) {
             struct block *b = &c->blocks[c->fresh++];
 
             b->state = BLOCK_FREE;
@@ -217,7 +228,7 @@ static struct block *free_block(bool above_small)
 {
     struct block *b;
 
-    list_for_each(b, &free_blocks, node) {
+    list_for_each (b, &free_blocks, node) {
         if (above_small && block_gpa(b) < SMALL_RAM_END)
             continue;
         list_remove(&b->node);
@@ -228,7 +239,8 @@ static struct block *free_block(bool above_small)
 }
 
 /*
- * A block without used frames, on no list, its dirty frames not counted. Old ones first: their memory is there already.
+ * A block without used frames, on no list, its dirty frames not counted. Old ones first: their
+ * memory is there already.
  */
 static struct block *take_block(bool above_small)
 {
@@ -319,7 +331,8 @@ static struct block *open_block(void)
 
 static struct block *partial_block(void)
 {
-    return list_empty(&partial_blocks) ? open_block() : list_first(&partial_blocks, struct block, node);
+    return list_empty(&partial_blocks) ? open_block()
+                                       : list_first(&partial_blocks, struct block, node);
 }
 
 /* --- single frames --- */
@@ -494,7 +507,7 @@ static struct block *block_with_run(unsigned int count, unsigned int *ret_index)
     unsigned int tries = 8;
     struct block *b;
 
-    list_for_each(b, &partial_blocks, node) {
+    list_for_each (b, &partial_blocks, node) {
         *ret_index = find_run(b, count);
         if (*ret_index < BLOCK_FRAMES)
             return b;
@@ -510,7 +523,8 @@ static size_t unused_blocks(const struct chunk *c, size_t index, size_t count)
 {
     size_t n = 0;
 
-    while (n < count && index + n < c->block_count && (index + n >= c->fresh || c->blocks[index + n].state == BLOCK_FREE))
+    while (n < count && index + n < c->block_count &&
+           (index + n >= c->fresh || c->blocks[index + n].state == BLOCK_FREE))
         n++;
     return n;
 }
@@ -572,7 +586,9 @@ static void *alloc_blocks(size_t count)
     return gpa_to_ptr(gpa);
 }
 
-/* The first frame's reference count holds the length of the run: pages of the shim's aren't shared. */
+/*
+ * The first frame's reference count holds the length of the run: pages of the shim's aren't shared.
+ */
 void *pages_alloc(size_t count)
 {
     unsigned int index = 0;
@@ -637,8 +653,8 @@ static struct block *table_block(void)
 }
 
 /*
- * Tables that software KVM still shadows are write-protected, and it emulates each write until it notices: plain moves,
- * and only where there is something to clear.
+ * Tables that software KVM still shadows are write-protected, and it emulates each write until it
+ * notices: plain moves, and only where there is something to clear.
  */
 static void clear_table(uint64_t *table)
 {
@@ -672,7 +688,10 @@ gpa_t frame_alloc_table(void)
     return gpa;
 }
 
-/* Blocks of tables stay what they are: a chunk that changes sides often would be mapped small and large by turns. */
+/*
+ * Blocks of tables stay what they are: a chunk that changes sides often would be mapped small and
+ * large by turns.
+ */
 void frame_free_table(gpa_t gpa)
 {
     struct block *b = block_of(gpa);
@@ -728,7 +747,7 @@ static void discard_list(struct list *blocks, uint64_t *dirty, uint64_t keep)
 {
     struct block *b;
 
-    list_for_each(b, blocks, node) {
+    list_for_each (b, blocks, node) {
         if (*dirty <= keep)
             break;
         *dirty -= b->dirty_free;
@@ -738,7 +757,10 @@ static void discard_list(struct list *blocks, uint64_t *dirty, uint64_t keep)
     discard_flush();
 }
 
-/* Single frames of used blocks are worth it only when they are many: the host's huge pages break up under that. */
+/*
+ * Single frames of used blocks are worth it only when they are many: the host's huge pages break up
+ * under that.
+ */
 void frame_trim(bool all)
 {
     uint64_t keep = MAX(DIRTY_KEEP_MIN, used_frames >> DIRTY_KEEP_SHIFT);

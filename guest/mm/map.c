@@ -1,4 +1,7 @@
-/* mmap, munmap, mprotect, mremap and brk on any address space; the checks are Linux's (mm/mmap.c, mm/mremap.c there). */
+/*
+ * mmap, munmap, mprotect, mremap and brk on any address space; the checks are Linux's (mm/mmap.c,
+ * mm/mremap.c there).
+ */
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -17,7 +20,10 @@
 #define MAP_32BIT_LOW 0x40000000ul
 #define MAP_32BIT_HIGH 0x80000000ul
 
-/* Anonymous memory of this size comes with its pages: whoever asks for so little uses it, and is spared the faults. */
+/*
+ * Anonymous memory of this size comes with its pages: whoever asks for so little uses it, and is
+ * spared the faults.
+ */
 #define EAGER_MAX 0x8000ul
 #define HEAP_EAGER_MAX 0x40000ul
 
@@ -33,7 +39,8 @@ static bool may_expand(const struct mm *mm, uint64_t pages, uint32_t prot, uint3
 {
     if (mm->total_pages + pages > rlimit(RLIMIT_AS) >> PAGE_SHIFT)
         return false;
-    return !counts_as_data(prot, flags) || mm->data_pages + pages <= rlimit(RLIMIT_DATA) >> PAGE_SHIFT;
+    return !counts_as_data(prot, flags) ||
+           mm->data_pages + pages <= rlimit(RLIMIT_DATA) >> PAGE_SHIFT;
 }
 
 /* Linux's heuristic overcommit: only what could never be had is refused. */
@@ -124,7 +131,7 @@ struct map_request {
     uaddr_t addr;
     uint64_t len;
     uint32_t prot;
-    int flags;          /* MAP_* */
+    int flags; /* MAP_* */
     uint32_t vma_flags;
     struct file *file;
     uint64_t offset;
@@ -133,8 +140,9 @@ struct map_request {
 /* MAP_ flags that MAP_SHARED_VALIDATE knows (Linux: LEGACY_MAP_MASK). */
 #define MAP_KNOWN                                                                                  \
     (MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |       \
-     MAP_UNINITIALIZED | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | \
-     MAP_STACK | MAP_HUGETLB | MAP_32BIT | MAP_FIXED_NOREPLACE | MAP_HUGE_MASK << MAP_HUGE_SHIFT)
+     MAP_UNINITIALIZED | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE |               \
+     MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT | MAP_FIXED_NOREPLACE |                    \
+     MAP_HUGE_MASK << MAP_HUGE_SHIFT)
 
 static long check_file(struct map_request *q)
 {
@@ -241,7 +249,8 @@ static long choose_address(struct mm *mm, struct map_request *q)
     q->addr = PAGE_DOWN(q->addr);
     if (q->addr && q->addr < APP_BASE)
         q->addr = APP_BASE;
-    if (q->addr && hint_is_good(mm, q->addr, q->len) && (!(q->flags & MAP_32BIT) || q->addr + q->len <= MAP_32BIT_HIGH))
+    if (q->addr && hint_is_good(mm, q->addr, q->len) &&
+        (!(q->flags & MAP_32BIT) || q->addr + q->len <= MAP_32BIT_HIGH))
         return 0;
     q->addr = search_gap(mm, q);
     return q->addr ? 0 : -ENOMEM;
@@ -296,13 +305,15 @@ static bool wants_pages(const struct map_request *q)
 {
     if (q->vma_flags & VMA_LOCKED || (q->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
         return true;
-    return !q->file && (q->prot & PROT_WRITE) && q->len <= EAGER_MAX && !(q->flags & (MAP_GROWSDOWN | MAP_NORESERVE));
+    return !q->file && (q->prot & PROT_WRITE) && q->len <= EAGER_MAX &&
+           !(q->flags & (MAP_GROWSDOWN | MAP_NORESERVE));
 }
 
 /* Put the VMA in place; q->file is borrowed. */
 static long install(struct mm *mm, const struct map_request *q)
 {
-    struct vma *vma = vma_alloc(q->addr, q->addr + q->len, q->prot, q->vma_flags, q->file, q->offset, NULL);
+    struct vma *vma =
+        vma_alloc(q->addr, q->addr + q->len, q->prot, q->vma_flags, q->file, q->offset, NULL);
     long r;
 
     if (!vma)
@@ -326,9 +337,15 @@ static long install(struct mm *mm, const struct map_request *q)
     return 0;
 }
 
-long mm_mmap(struct mm *mm, uaddr_t addr, uint64_t len, int prot, int flags, struct file *file, uint64_t offset)
+long mm_mmap(struct mm *mm, uaddr_t addr, uint64_t len, int prot, int flags, struct file *file,
+             uint64_t offset)
 {
-    struct map_request q = { .addr = addr, .len = len, .prot = (uint32_t)prot, .flags = flags, .file = file, .offset = offset };
+    struct map_request q = { .addr = addr,
+                             .len = len,
+                             .prot = (uint32_t)prot,
+                             .flags = flags,
+                             .file = file,
+                             .offset = offset };
     struct file *own = NULL;
     long r;
 
@@ -365,9 +382,13 @@ static long check_protection(struct mm *mm, const struct vma *vma, uint32_t prot
         if (vma->file->ops->mmap(vma->file, (int)prot, MAP_SHARED) < 0)
             return -EACCES;
     }
-    if (counts_as_data(prot, vma->flags) && !counts_as_data(vma->prot, vma->flags) && !may_expand(mm, 0, prot, vma->flags))
+    if (counts_as_data(prot, vma->flags) && !counts_as_data(vma->prot, vma->flags) &&
+        !may_expand(mm, 0, prot, vma->flags))
         return -ENOMEM;
-    return counts_as_data(prot, vma->flags) && !(vma->prot & PROT_WRITE) && obvious_overcommit(pages, prot, vma->flags) ? -ENOMEM : 0;
+    return counts_as_data(prot, vma->flags) && !(vma->prot & PROT_WRITE) &&
+                   obvious_overcommit(pages, prot, vma->flags)
+               ? -ENOMEM
+               : 0;
 }
 
 static long protect_range(struct mm *mm, uaddr_t start, uaddr_t end, uint32_t prot)
@@ -418,7 +439,8 @@ long mm_mprotect(struct mm *mm, uaddr_t addr, uint64_t len, int prot)
     uint32_t rights = (uint32_t)prot & PROT_ALL;
     long r;
 
-    if (addr % PAGE_SIZE || (prot & (PROT_GROWSDOWN | PROT_GROWSUP)) == (PROT_GROWSDOWN | PROT_GROWSUP))
+    if (addr % PAGE_SIZE ||
+        (prot & (PROT_GROWSDOWN | PROT_GROWSUP)) == (PROT_GROWSDOWN | PROT_GROWSUP))
         return -EINVAL;
     if (prot & ~(PROT_ALL | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP))
         return -EINVAL;
@@ -445,10 +467,12 @@ static const char heap_name[] = "[heap]";
 
 static bool brk_may_grow(struct mm *mm, uaddr_t brk, uaddr_t from, uaddr_t to)
 {
-    uint64_t data = rlimit(RLIMIT_DATA), used = brk - mm->brk_start + (mm->data_end - mm->data_start);
+    uint64_t data = rlimit(RLIMIT_DATA),
+             used = brk - mm->brk_start + (mm->data_end - mm->data_start);
     struct vma *next = mm_find(mm, from);
 
-    if (to > APP_END || used > data || !may_expand(mm, (to - from) >> PAGE_SHIFT, PROT_READ | PROT_WRITE, 0))
+    if (to > APP_END || used > data ||
+        !may_expand(mm, (to - from) >> PAGE_SHIFT, PROT_READ | PROT_WRITE, 0))
         return false;
     if (obvious_overcommit((to - from) >> PAGE_SHIFT, PROT_WRITE, 0))
         return false;
@@ -497,7 +521,8 @@ static long remap_limits(const struct remap *m)
 
     if (m->flags & MREMAP_DONTUNMAP)
         added = m->new_len >> PAGE_SHIFT;
-    if (!may_expand(m->mm, added, m->vma->prot, m->vma->flags) || obvious_overcommit(added, m->vma->prot, m->vma->flags))
+    if (!may_expand(m->mm, added, m->vma->prot, m->vma->flags) ||
+        obvious_overcommit(added, m->vma->prot, m->vma->flags))
         return -ENOMEM;
     return m->vma->flags & VMA_LOCKED ? check_lock_limit(m->mm, added) : 0;
 }
@@ -514,7 +539,10 @@ static long move_mapping(struct remap *m)
     new = vma_alloc(m->new_addr, new_end, old->prot, old->flags, old->file, offset, old->name);
     if (!new)
         return -ENOMEM;
-    /* The pages go over one by one; if memory for tables runs out, those that went come back: their tables are there. */
+    /*
+     * The pages go over one by one; if memory for tables runs out, those that went come back: their
+     * tables are there.
+     */
     if (pt_move(m->mm, m->old_addr, m->new_addr, moved) < 0) {
         pt_move(m->mm, m->new_addr, m->old_addr, moved);
         pt_flush(m->mm);
@@ -606,7 +634,8 @@ static long remap_checked(struct remap *m)
     return r < 0 ? r : move_mapping(m);
 }
 
-long mm_mremap(struct mm *mm, uaddr_t old_addr, uint64_t old_len, uint64_t new_len, int flags, uaddr_t new_addr)
+long mm_mremap(struct mm *mm, uaddr_t old_addr, uint64_t old_len, uint64_t new_len, int flags,
+               uaddr_t new_addr)
 {
     struct remap m = { .mm = mm, .old_addr = old_addr, .new_addr = new_addr, .flags = flags };
 
@@ -616,7 +645,8 @@ long mm_mremap(struct mm *mm, uaddr_t old_addr, uint64_t old_len, uint64_t new_l
         return -EINVAL;
     m.old_len = PAGE_UP(old_len);
     m.new_len = PAGE_UP(new_len);
-    if (((flags & MREMAP_DONTUNMAP) && m.old_len != m.new_len) || m.new_len == 0 || m.new_len > APP_END)
+    if (((flags & MREMAP_DONTUNMAP) && m.old_len != m.new_len) || m.new_len == 0 ||
+        m.new_len > APP_END)
         return -EINVAL;
     if (!app_range(old_addr, m.old_len) || ((flags & MREMAP_FIXED) && new_addr % PAGE_SIZE))
         return -EINVAL;

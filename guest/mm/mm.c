@@ -1,4 +1,7 @@
-/* Address spaces as a whole: creation, fork, end, loading, and copying to and from those that aren't loaded. */
+/*
+ * Address spaces as a whole: creation, fork, end, loading, and copying to and from those that
+ * aren't loaded.
+ */
 #include "mm/mm.h"
 
 #include <linux/mman.h>
@@ -124,7 +127,8 @@ static long fork_vma(struct mm *parent, struct mm *child, struct vma *vma)
     if (vma->flags & VMA_DONTFORK)
         return 0;
     /* Locks aren't inherited (mlock(2)). */
-    copy = vma_alloc(vma->start, vma->end, vma->prot, vma->flags & ~(uint32_t)VMA_LOCKED, vma->file, vma->file_offset, vma->name);
+    copy = vma_alloc(vma->start, vma->end, vma->prot, vma->flags & ~(uint32_t)VMA_LOCKED, vma->file,
+                     vma->file_offset, vma->name);
     if (!copy)
         return -ENOMEM;
     vma_insert(child, copy);
@@ -168,7 +172,10 @@ long mm_pin_page(struct mm *mm, uaddr_t addr, uint32_t access, gpa_t *ret_gpa)
 
     if (addr >= APP_END)
         return -EFAULT;
-    /* A fault may be resolved by others while it sleeps, or undone at once: try again, within reason. */
+    /*
+     * A fault may be resolved by others while it sleeps, or undone at once: try again, within
+     * reason.
+     */
     for (int tries = 0; tries < 8; tries++) {
         bool huge = false;
         const uint64_t *entry = pt_find(mm, addr, &huge);
@@ -212,7 +219,10 @@ long mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n)
     return 0;
 }
 
-/* One page's part of mm_write. A page that the app may not write gets its own copy first, as ptrace(2) does it. */
+/*
+ * One page's part of mm_write. A page that the app may not write gets its own copy first, as
+ * ptrace(2) does it.
+ */
 static long write_part(struct mm *mm, uaddr_t dst, const void *src, size_t n, bool force)
 {
     char *page;
@@ -257,7 +267,7 @@ void mm_window_lost(gpa_t gpa, uint64_t len)
     struct vma *vma;
 
     gofer_window_lost(gpa, len);
-    list_for_each(mm, &all_mms, all_node) {
+    list_for_each (mm, &all_mms, all_node) {
         for (vma = mm_first(mm); vma; vma = mm_next(vma)) {
             if (vma->file)
                 pt_clear_gpa(mm, vma->start, vma->end, gpa, len);
@@ -272,7 +282,8 @@ static void clear_file_range(struct mm *mm, struct vma *vma, uint64_t from, uint
     uint64_t last = MIN(PAGE_DOWN(to), vma->file_offset + (vma->end - vma->start));
 
     if (first < last)
-        pt_clear(mm, vma->start + (first - vma->file_offset), vma->start + (last - vma->file_offset), 0, 0);
+        pt_clear(mm, vma->start + (first - vma->file_offset),
+                 vma->start + (last - vma->file_offset), 0, 0);
 }
 
 void mm_file_unmap(const struct inode *inode, uint64_t from, uint64_t to, bool private)
@@ -280,7 +291,7 @@ void mm_file_unmap(const struct inode *inode, uint64_t from, uint64_t to, bool p
     struct mm *mm;
     struct vma *vma;
 
-    list_for_each(mm, &all_mms, all_node) {
+    list_for_each (mm, &all_mms, all_node) {
         for (vma = mm_first(mm); vma; vma = mm_next(vma)) {
             if (vma->file && vma->file->inode == inode && (private || (vma->flags & VMA_SHARED)))
                 clear_file_range(mm, vma, from, to);
@@ -289,7 +300,10 @@ void mm_file_unmap(const struct inode *inode, uint64_t from, uint64_t to, bool p
     }
 }
 
-/* What lies beyond the end is gone for everybody; a hole leaves private mappings what they have read. */
+/*
+ * What lies beyond the end is gone for everybody; a hole leaves private mappings what they have
+ * read.
+ */
 void mapping_truncated(struct inode *inode, uint64_t new_size)
 {
     mm_file_unmap(inode, new_size, UINT64_MAX, true);

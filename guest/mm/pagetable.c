@@ -1,4 +1,7 @@
-/* Page tables: walking, changing ranges, freeing tables, and the flushes that this needs. See pagetable.h. */
+/*
+ * Page tables: walking, changing ranges, freeing tables, and the flushes that this needs. See
+ * pagetable.h.
+ */
 #include "mm/pagetable.h"
 
 #include <linux/mman.h>
@@ -99,8 +102,8 @@ void pt_hold(struct mm *mm, gpa_t gpa)
 /* --- walking --- */
 
 /*
- * The page-directory entry for addr, NULL if there is no table. *ret_next: where what it stands for ends, or where the
- * next table may be.
+ * The page-directory entry for addr, NULL if there is no table. *ret_next: where what it stands for
+ * ends, or where the next table may be.
  */
 static uint64_t *find_pde(gpa_t pml4, uaddr_t addr, uaddr_t *ret_next)
 {
@@ -168,8 +171,8 @@ uint64_t *pt_make(struct mm *mm, uaddr_t addr)
 }
 
 /*
- * Call visit for each entry in [start, end) that isn't zero, with the address where its page starts. Huge pages come
- * as one, also when they lie only partly in the range.
+ * Call visit for each entry in [start, end) that isn't zero, with the address where its page
+ * starts. Huge pages come as one, also when they lie only partly in the range.
  */
 typedef void (*pt_visit)(struct mm *mm, uaddr_t addr, uint64_t *entry, bool huge, void *ctx);
 
@@ -186,7 +189,8 @@ static void pt_walk(struct mm *mm, uaddr_t start, uaddr_t end, pt_visit visit, v
             visit(mm, ALIGN_DOWN(addr, HUGE_SIZE), pde, true, ctx);
             continue;
         }
-        for (uint64_t *entry = &table_of(*pde)[table_index(addr, 1)]; addr < MIN(next, end); addr += PAGE_SIZE, entry++) {
+        for (uint64_t *entry = &table_of(*pde)[table_index(addr, 1)]; addr < MIN(next, end);
+             addr += PAGE_SIZE, entry++) {
             if (*entry)
                 visit(mm, addr, entry, false, ctx);
         }
@@ -229,8 +233,12 @@ struct free_range {
     uaddr_t start, end, floor, ceiling;
 };
 
-/* Free the tables below table, which starts at base, that touch [start, end) and lie in [floor, ceiling) as a whole. */
-static void free_tables(struct mm *mm, uint64_t *table, int level, uaddr_t base, const struct free_range *r)
+/*
+ * Free the tables below table, which starts at base, that touch [start, end) and lie in [floor,
+ * ceiling) as a whole.
+ */
+static void free_tables(struct mm *mm, uint64_t *table, int level, uaddr_t base,
+                        const struct free_range *r)
 {
     uint64_t size = 1ull << level_shift(level);
     uaddr_t first = MAX(ALIGN_DOWN(r->start, size), base);
@@ -357,7 +365,7 @@ static bool loses_rights(uint64_t old, uint64_t new)
 {
     if (!(old & PTE_P))
         return false;
-    return !(new & PTE_P) || (old & ~new & PTE_W) || (new & ~old & PTE_NX);
+    return !(new &PTE_P) || (old & ~new &PTE_W) || (new & ~old &PTE_NX);
 }
 
 static void protect_page(struct mm *mm, uaddr_t addr, uint64_t *entry, bool huge, void *arg)
@@ -412,7 +420,8 @@ void pt_clear_gpa(struct mm *mm, uaddr_t start, uaddr_t end, gpa_t gpa, uint64_t
 /* --- fork and mremap --- */
 
 /* One entry of parent for child too. */
-static uint64_t share_entry(struct mm *parent, uaddr_t addr, uint64_t *entry, bool huge, bool shared)
+static uint64_t share_entry(struct mm *parent, uaddr_t addr, uint64_t *entry, bool huge,
+                            bool shared)
 {
     gpa_t gpa = *entry & PTE_ADDR;
 
@@ -459,7 +468,8 @@ long pt_copy(struct mm *parent, struct mm *child, uaddr_t start, uaddr_t end, bo
 }
 
 /* Move the huge page at *from as a whole. */
-static bool move_huge(struct mm *mm, uint64_t *from, uaddr_t from_addr, uaddr_t to_addr, uint64_t left)
+static bool move_huge(struct mm *mm, uint64_t *from, uaddr_t from_addr, uaddr_t to_addr,
+                      uint64_t left)
 {
     uint64_t *to;
 

@@ -1,11 +1,13 @@
 /*
  * Four levels of page tables (SDM vol. 3A, 4.5). Only mm/ uses this.
  *
- * An entry that isn't zero owns a frame (or points to a window page), also when it isn't present (PROT_NONE). Accessed and
- * dirty bits are set from the start, since the CPU's own setting of them costs faults on software KVM.
+ * An entry that isn't zero owns a frame (or points to a window page), also when it isn't present
+ * (PROT_NONE). Accessed and dirty bits are set from the start, since the CPU's own setting of them
+ * costs faults on software KVM.
  *
- * There is one vCPU and the shim isn't preempted, so frames may be freed before the flush as long as it comes before anything
- * of the app's (or uaccess) runs again: each operation of mm/ that calls pt_clear or pt_protect ends with pt_flush.
+ * There is one vCPU and the shim isn't preempted, so frames may be freed before the flush as long
+ * as it comes before anything of the app's (or uaccess) runs again: each operation of mm/ that
+ * calls pt_clear or pt_protect ends with pt_flush.
  */
 #ifndef MM_PAGETABLE_H
 #define MM_PAGETABLE_H
@@ -21,7 +23,7 @@ struct mm;
 #define PTE_A 0x20ull
 #define PTE_D 0x40ull
 #define PTE_PS 0x80ull
-#define PTE_OWNED 0x200ull /* ours to say: this entry holds a page, present or not */
+#define PTE_OWNED 0x200ull    /* ours to say: this entry holds a page, present or not */
 #define PTE_WRITE_OK 0x400ull /* shared mappings: the file gave this page for writing */
 #define PTE_NX (1ull << 63)
 #define PTE_ADDR 0x000ffffffffff000ull
@@ -38,13 +40,19 @@ static inline gpa_t pte_gpa(uint64_t entry, uaddr_t addr)
     return entry & PTE_PS ? (gpa & ~(HUGE_SIZE - 1)) + (PAGE_DOWN(addr) & (HUGE_SIZE - 1)) : gpa;
 }
 
-/* The entry bits for a page with this protection; write says whether PROT_WRITE may already take effect. */
+/*
+ * The entry bits for a page with this protection; write says whether PROT_WRITE may already take
+ * effect.
+ */
 uint64_t pte_bits(uint32_t prot, bool write);
 
-gpa_t pt_create(void);           /* a top-level table with the shim's entry; 0: no memory */
-void pt_destroy(gpa_t pml4);     /* the tables only; the frames must be gone */
+gpa_t pt_create(void);       /* a top-level table with the shim's entry; 0: no memory */
+void pt_destroy(gpa_t pml4); /* the tables only; the frames must be gone */
 
-/* The entry for addr: of 4 KiB, or (*ret_huge) of the 2 MiB page that covers it. NULL: no table there. */
+/*
+ * The entry for addr: of 4 KiB, or (*ret_huge) of the 2 MiB page that covers it. NULL: no table
+ * there.
+ */
 uint64_t *pt_find(const struct mm *mm, uaddr_t addr, bool *ret_huge);
 
 /* The 4 KiB entry for addr; makes tables. NULL: no memory. A huge page there is split. */
@@ -63,14 +71,16 @@ bool pt_huge_is_free(const struct mm *mm, uaddr_t addr);
 long pt_split(struct mm *mm, uaddr_t addr);
 
 /*
- * Drop all pages in [start, end) and the references they hold; free the tables whose whole range lies in [floor, ceiling).
- * -ENOMEM if a huge page had to be split and could not be; nothing has been changed then.
+ * Drop all pages in [start, end) and the references they hold; free the tables whose whole range
+ * lies in [floor, ceiling). -ENOMEM if a huge page had to be split and could not be; nothing has
+ * been changed then.
  */
 long pt_clear(struct mm *mm, uaddr_t start, uaddr_t end, uaddr_t floor, uaddr_t ceiling);
 
 /*
- * Give the pages of [start, end) this protection. shared: writable ones stay so, others become writable on a fault;
- * private ones become writable at once if nobody else has their frame. Huge pages at the edges must have been split.
+ * Give the pages of [start, end) this protection. shared: writable ones stay so, others become
+ * writable on a fault; private ones become writable at once if nobody else has their frame. Huge
+ * pages at the edges must have been split.
  */
 void pt_protect(struct mm *mm, uaddr_t start, uaddr_t end, uint32_t prot, bool shared);
 
@@ -94,10 +104,11 @@ void pt_flush_later(struct mm *mm, uaddr_t addr);
 void pt_flush(struct mm *mm);
 
 /*
- * A page that is being copied on write needs no flush: a stale entry only lets the old frame be read, which has the same
- * content until the app writes, and a write through a stale read-only entry faults and finds the new frame. So the old frame's
- * reference is kept until the TLB is flushed for another reason. Software KVM saves half of each such fault by this.
- * Whoever changes the new frame by another way than the app's address calls pt_flush_held first.
+ * A page that is being copied on write needs no flush: a stale entry only lets the old frame be
+ * read, which has the same content until the app writes, and a write through a stale read-only
+ * entry faults and finds the new frame. So the old frame's reference is kept until the TLB is
+ * flushed for another reason. Software KVM saves half of each such fault by this. Whoever changes
+ * the new frame by another way than the app's address calls pt_flush_held first.
  */
 void pt_hold(struct mm *mm, gpa_t gpa);
 void pt_flush_held(struct mm *mm);

@@ -1,4 +1,7 @@
-/* The vDSO in each address space: the same frames everywhere, copied from the shim's image at the first program's start. */
+/*
+ * The vDSO in each address space: the same frames everywhere, copied from the shim's image at the
+ * first program's start.
+ */
 #include <linux/mman.h>
 
 #include "lib/string.h"
@@ -26,7 +29,8 @@ static long make_frames(size_t pages)
 
         if (!gpa)
             return -ENOMEM;
-        memcpy(gpa_to_ptr(gpa), vdso_blob + i * PAGE_SIZE, MIN(PAGE_SIZE, vdso_size() - i * PAGE_SIZE));
+        memcpy(gpa_to_ptr(gpa), vdso_blob + i * PAGE_SIZE,
+               MIN(PAGE_SIZE, vdso_size() - i * PAGE_SIZE));
         vdso_frames[i] = gpa;
     }
     return 0;

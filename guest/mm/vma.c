@@ -1,4 +1,7 @@
-/* VMAs in a red-black tree by address; each node knows the widest gap in front of a VMA in its subtree. See vma.h. */
+/*
+ * VMAs in a red-black tree by address; each node knows the widest gap in front of a VMA in its
+ * subtree. See vma.h.
+ */
 #include "mm/vma.h"
 
 #include <linux/mman.h>
@@ -134,7 +137,8 @@ struct vma *vma_prev(struct vma *vma)
     return vma_of(rb_prev(&vma->node));
 }
 
-struct vma *vma_alloc(uaddr_t start, uaddr_t end, uint32_t prot, uint32_t flags, struct file *file, uint64_t file_offset, const char *name)
+struct vma *vma_alloc(uaddr_t start, uaddr_t end, uint32_t prot, uint32_t flags, struct file *file,
+                      uint64_t file_offset, const char *name)
 {
     struct vma *vma = kzalloc(sizeof(*vma));
 
@@ -205,7 +209,8 @@ void vma_resize(struct mm *mm, struct vma *vma, uaddr_t start, uaddr_t end)
 long vma_split(struct mm *mm, struct vma *vma, uaddr_t addr)
 {
     uint64_t offset = vma->file ? vma->file_offset + (addr - vma->start) : 0;
-    struct vma *upper = vma_alloc(addr, vma->end, vma->prot, vma->flags, vma->file, offset, vma->name);
+    struct vma *upper =
+        vma_alloc(addr, vma->end, vma->prot, vma->flags, vma->file, offset, vma->name);
 
     if (!upper)
         return -ENOMEM;

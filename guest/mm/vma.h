@@ -1,6 +1,7 @@
 /*
- * The list of VMAs of an address space, as a tree: finding, splitting, merging, gaps. Pure logic: no page tables,
- * no sleeping, and built on the host too. Callers keep page tables in step; the accounts in struct mm are kept here.
+ * The list of VMAs of an address space, as a tree: finding, splitting, merging, gaps. Pure logic:
+ * no page tables, no sleeping, and built on the host too. Callers keep page tables in step; the
+ * accounts in struct mm are kept here.
  */
 #ifndef MM_VMA_H
 #define MM_VMA_H
@@ -16,13 +17,17 @@
 void vma_tree_init(struct mm *mm);
 
 /* A detached VMA, file with a reference of its own; NULL: no memory. */
-struct vma *vma_alloc(uaddr_t start, uaddr_t end, uint32_t prot, uint32_t flags, struct file *file, uint64_t file_offset, const char *name);
+struct vma *vma_alloc(uaddr_t start, uaddr_t end, uint32_t prot, uint32_t flags, struct file *file,
+                      uint64_t file_offset, const char *name);
 void vma_free(struct vma *vma); /* puts the file */
 
 void vma_insert(struct mm *mm, struct vma *vma); /* the range must be free */
 void vma_remove(struct mm *mm, struct vma *vma); /* detaches */
 
-/* Change the bounds of a VMA in the tree; the new range must be free. Moving start moves file_offset. */
+/*
+ * Change the bounds of a VMA in the tree; the new range must be free. Moving start moves
+ * file_offset.
+ */
 void vma_resize(struct mm *mm, struct vma *vma, uaddr_t start, uaddr_t end);
 
 /* Change what may be done with the memory, and the accounts. */
@@ -34,7 +39,10 @@ long vma_split(struct mm *mm, struct vma *vma, uaddr_t addr);
 /* Split so that no VMA crosses start or end. -ENOMEM; a split that has been made is harmless. */
 long vma_isolate(struct mm *mm, uaddr_t start, uaddr_t end);
 
-/* Merge vma with its neighbours where they say the same. Returns the VMA that covers vma's range now. */
+/*
+ * Merge vma with its neighbours where they say the same. Returns the VMA that covers vma's range
+ * now.
+ */
 struct vma *vma_merge(struct mm *mm, struct vma *vma);
 
 /* Merge wherever possible in [start, end] (after the attributes of that range changed). */
@@ -45,7 +53,10 @@ struct vma *vma_last(struct mm *mm);
 
 bool vma_range_is_free(struct mm *mm, uaddr_t start, uaddr_t end);
 
-/* The highest free range of len bytes in [low, high), aligned; 0 if there is none. Keeps the gap below stacks. */
+/*
+ * The highest free range of len bytes in [low, high), aligned; 0 if there is none. Keeps the gap
+ * below stacks.
+ */
 uaddr_t vma_find_gap(struct mm *mm, uaddr_t low, uaddr_t high, uint64_t len, uint64_t align);
 
 /* The free space between two neighbours (either may be NULL): page tables for it alone can go. */

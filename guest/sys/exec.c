@@ -1,4 +1,6 @@
-/* execve and execveat: fetch path, arguments and environment from the app; the work is mm/exec.c's. */
+/*
+ * execve and execveat: fetch path, arguments and environment from the app; the work is mm/exec.c's.
+ */
 #include <linux/fcntl.h>
 #include <linux/limits.h>
 
@@ -55,7 +57,8 @@ static long append_string(struct exec_args *args, uaddr_t addr, uint64_t limit)
 }
 
 /* Append the strings of a NULL-terminated vector; no vector is an empty one. */
-static long append_vector(struct exec_args *args, uaddr_t vector, uint64_t limit, uint32_t *ret_count)
+static long append_vector(struct exec_args *args, uaddr_t vector, uint64_t limit,
+                          uint32_t *ret_count)
 {
     uint32_t count = 0;
 
@@ -104,7 +107,8 @@ static void name_of(char *name, size_t size, int dirfd, const char *path)
         ksnprintf(name, size, "/dev/fd/%d", dirfd);
 }
 
-static long exec_path(int dirfd, const char *path, char *name, uaddr_t argv, uaddr_t envp, int flags)
+static long exec_path(int dirfd, const char *path, char *name, uaddr_t argv, uaddr_t envp,
+                      int flags)
 {
     struct exec_args args;
     struct file *file = file_open_exec(dirfd, path, flags);

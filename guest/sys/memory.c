@@ -1,4 +1,7 @@
-/* Calls that make, change and end mappings. What they mean is in mm/map.c; here are the app's arguments. */
+/*
+ * Calls that make, change and end mappings. What they mean is in mm/map.c; here are the app's
+ * arguments.
+ */
 #include <linux/mman.h>
 
 #include "fs/file.h"
@@ -10,7 +13,8 @@ SYSCALL_DEFINE1(brk, uaddr_t, brk)
     return (long)mm_brk(current->mm, brk);
 }
 
-SYSCALL_DEFINE6(mmap, uaddr_t, addr, uint64_t, len, int, prot, int, flags, int, fd, uint64_t, offset)
+SYSCALL_DEFINE6(mmap, uaddr_t, addr, uint64_t, len, int, prot, int, flags, int, fd, uint64_t,
+                offset)
 {
     struct file *file = NULL;
     long r;
@@ -38,7 +42,8 @@ SYSCALL_DEFINE3(mprotect, uaddr_t, addr, uint64_t, len, int, prot)
     return mm_mprotect(current->mm, addr, len, prot);
 }
 
-SYSCALL_DEFINE5(mremap, uaddr_t, old_addr, uint64_t, old_len, uint64_t, new_len, int, flags, uaddr_t, new_addr)
+SYSCALL_DEFINE5(mremap, uaddr_t, old_addr, uint64_t, old_len, uint64_t, new_len, int, flags,
+                uaddr_t, new_addr)
 {
     return mm_mremap(current->mm, old_addr, old_len, new_len, flags, new_addr);
 }

@@ -41,7 +41,8 @@ struct flag_change {
 };
 
 /* Change the flags of the part of vma in [start, end); *vma is the VMA of that part afterwards. */
-static long change_flags(struct mm *mm, struct vma **vma, uaddr_t start, uaddr_t end, struct flag_change change)
+static long change_flags(struct mm *mm, struct vma **vma, uaddr_t start, uaddr_t end,
+                         struct flag_change change)
 {
     uint32_t flags = ((*vma)->flags | change.set) & ~change.clear;
     long r;
@@ -98,7 +99,8 @@ static bool flags_of_advice(int advice, struct flag_change *ret)
 
 static bool is_known_advice(int advice)
 {
-    return (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) || (advice >= MADV_FREE && advice <= MADV_COLLAPSE);
+    return (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) ||
+           (advice >= MADV_FREE && advice <= MADV_COLLAPSE);
 }
 
 static long drop_pages(struct mm *mm, const struct vma *vma, uaddr_t start, uaddr_t end, int advice)
@@ -123,7 +125,8 @@ static long remove_pages(const struct vma *vma, uaddr_t start, uaddr_t end)
     if (!file->ops->fallocate)
         return -EOPNOTSUPP;
     file_get(file);
-    r = file->ops->fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, vma->file_offset + (start - vma->start), end - start);
+    r = file->ops->fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                             vma->file_offset + (start - vma->start), end - start);
     file_put(file);
     return r;
 }
@@ -244,7 +247,8 @@ SYSCALL_DEFINE3(msync, uaddr_t, addr, uint64_t, len, int, flags)
     long r = 0, hole = 0;
     uaddr_t end;
 
-    if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || addr % PAGE_SIZE || ((flags & MS_ASYNC) && (flags & MS_SYNC)))
+    if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || addr % PAGE_SIZE ||
+        ((flags & MS_ASYNC) && (flags & MS_SYNC)))
         return -EINVAL;
     if (!valid_range(addr, &len))
         return -ENOMEM;
@@ -354,7 +358,8 @@ static void populate_all(struct mm *mm)
 
     while ((vma = mm_find(mm, at))) {
         at = vma->end;
-        mm_populate(mm, vma->start, vma->end - vma->start, true); /* what can't be had stays out (mlockall(2)) */
+        mm_populate(mm, vma->start, vma->end - vma->start,
+                    true); /* what can't be had stays out (mlockall(2)) */
     }
 }
 

@@ -1,6 +1,6 @@
 /*
- * NUMA policies on a machine with one node: whatever is asked for is checked, and then is already so. Arguments as in
- * Linux's mm/mempolicy.c.
+ * NUMA policies on a machine with one node: whatever is asked for is checked, and then is already
+ * so. Arguments as in Linux's mm/mempolicy.c.
  */
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
@@ -47,7 +47,8 @@ static long check_policy(int mode, uaddr_t nodes_addr, uint64_t maxnode)
     long r;
 
     mode &= ~MPOL_MODE_FLAGS;
-    if (mode < 0 || mode >= MPOL_MAX || ((flags & MPOL_F_STATIC_NODES) && (flags & MPOL_F_RELATIVE_NODES)))
+    if (mode < 0 || mode >= MPOL_MAX ||
+        ((flags & MPOL_F_STATIC_NODES) && (flags & MPOL_F_RELATIVE_NODES)))
         return -EINVAL;
     r = fetch_nodes(nodes_addr, maxnode, &nodes);
     if (r < 0)
@@ -62,7 +63,8 @@ SYSCALL_DEFINE3(set_mempolicy, int, mode, uaddr_t, nodes, uint64_t, maxnode)
     return check_policy(mode, nodes, maxnode);
 }
 
-SYSCALL_DEFINE6(mbind, uaddr_t, addr, uint64_t, len, int, mode, uaddr_t, nodes, uint64_t, maxnode, uint32_t, flags)
+SYSCALL_DEFINE6(mbind, uaddr_t, addr, uint64_t, len, int, mode, uaddr_t, nodes, uint64_t, maxnode,
+                uint32_t, flags)
 {
     if (addr % PAGE_SIZE || (flags & ~(uint32_t)(MPOL_MF_STRICT | MPOL_MF_MOVE | MPOL_MF_MOVE_ALL)))
         return -EINVAL;
@@ -91,7 +93,8 @@ static long put_nodes(uaddr_t addr, uint64_t maxnode, uint64_t mask)
     return 0;
 }
 
-SYSCALL_DEFINE5(get_mempolicy, uaddr_t, mode_addr, uaddr_t, nodes, uint64_t, maxnode, uaddr_t, addr, uint64_t, flags)
+SYSCALL_DEFINE5(get_mempolicy, uaddr_t, mode_addr, uaddr_t, nodes, uint64_t, maxnode, uaddr_t, addr,
+                uint64_t, flags)
 {
     int32_t mode = MPOL_DEFAULT; /* or, with MPOL_F_NODE, node 0: the same number */
 
@@ -124,7 +127,8 @@ SYSCALL_DEFINE4(migrate_pages, int, pid, uint64_t, maxnode, uaddr_t, old_nodes, 
     return r;
 }
 
-SYSCALL_DEFINE4(set_mempolicy_home_node, uaddr_t, addr, uint64_t, len, uint64_t, node, uint64_t, flags)
+SYSCALL_DEFINE4(set_mempolicy_home_node, uaddr_t, addr, uint64_t, len, uint64_t, node, uint64_t,
+                flags)
 {
     if (addr % PAGE_SIZE || flags || node != 0 || addr + PAGE_UP(len) < addr)
         return -EINVAL;
@@ -144,7 +148,8 @@ static int32_t page_status(struct mm *mm, uaddr_t addr)
     return entry && *entry ? 0 : -ENOENT;
 }
 
-SYSCALL_DEFINE6(move_pages, int, pid, uint64_t, count, uaddr_t, pages, uaddr_t, nodes, uaddr_t, status, int, flags)
+SYSCALL_DEFINE6(move_pages, int, pid, uint64_t, count, uaddr_t, pages, uaddr_t, nodes, uaddr_t,
+                status, int, flags)
 {
     struct thread *t = pid ? thread_find(pid) : current;
 
@@ -158,7 +163,8 @@ SYSCALL_DEFINE6(move_pages, int, pid, uint64_t, count, uaddr_t, pages, uaddr_t, 
         uaddr_t addr;
         int32_t node = 0, result;
 
-        if (get_user(addr, pages + i * sizeof(addr)) < 0 || (nodes && get_user(node, nodes + i * sizeof(node)) < 0))
+        if (get_user(addr, pages + i * sizeof(addr)) < 0 ||
+            (nodes && get_user(node, nodes + i * sizeof(node)) < 0))
             return -EFAULT;
         if (node != 0)
             return -ENODEV;

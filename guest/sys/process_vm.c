@@ -1,4 +1,6 @@
-/* process_vm_readv and process_vm_writev: copy between the caller's memory and another process's. */
+/*
+ * process_vm_readv and process_vm_writev: copy between the caller's memory and another process's.
+ */
 #include <linux/capability.h>
 #include <linux/uio.h>
 
@@ -43,7 +45,10 @@ static long fetch_vector(uaddr_t addr, uint64_t count, struct iovec **ret)
     return 0;
 }
 
-/* Copy n bytes, which lie in one page at ptr, from or to the caller's vector. False: as far as it went, and no further. */
+/*
+ * Copy n bytes, which lie in one page at ptr, from or to the caller's vector. False: as far as it
+ * went, and no further.
+ */
 static bool copy_local(struct remote_copy *c, char *ptr, size_t n)
 {
     while (n) {
@@ -53,7 +58,8 @@ static bool copy_local(struct remote_copy *c, char *ptr, size_t n)
         if (!c->local_count)
             return false;
         part = MIN(n, v->iov_len);
-        left = c->write ? copy_from_user_partial(ptr, base_of(v), part) : copy_to_user_partial(base_of(v), ptr, part);
+        left = c->write ? copy_from_user_partial(ptr, base_of(v), part)
+                        : copy_to_user_partial(base_of(v), ptr, part);
         c->done += part - left;
         if (left)
             return false;
@@ -99,12 +105,12 @@ static bool may_access(const struct process *p)
 
     if (p == current->proc || capable(CAP_SYS_PTRACE))
         return true;
-    return p->dumpable && me->uid == it->uid && me->uid == it->euid && me->uid == it->suid && me->gid == it->gid &&
-           me->gid == it->egid && me->gid == it->sgid;
+    return p->dumpable && me->uid == it->uid && me->uid == it->euid && me->uid == it->suid &&
+           me->gid == it->gid && me->gid == it->egid && me->gid == it->sgid;
 }
 
-static long copy_vectors(struct mm *mm, struct iovec *local, uint64_t local_count, const struct iovec *remote,
-                         uint64_t remote_count, bool write)
+static long copy_vectors(struct mm *mm, struct iovec *local, uint64_t local_count,
+                         const struct iovec *remote, uint64_t remote_count, bool write)
 {
     struct remote_copy c = { .mm = mm, .write = write, .local = local, .local_count = local_count };
     uint64_t wanted = 0;
@@ -117,8 +123,8 @@ static long copy_vectors(struct mm *mm, struct iovec *local, uint64_t local_coun
     return c.done || !wanted || !c.local_count ? (long)c.done : -EFAULT;
 }
 
-static long process_vm(int pid, uaddr_t local_addr, uint64_t local_count, uaddr_t remote_addr, uint64_t remote_count,
-                       uint64_t flags, bool write)
+static long process_vm(int pid, uaddr_t local_addr, uint64_t local_count, uaddr_t remote_addr,
+                       uint64_t remote_count, uint64_t flags, bool write)
 {
     struct iovec *local = NULL, *remote = NULL;
     struct thread *t;
@@ -146,14 +152,14 @@ static long process_vm(int pid, uaddr_t local_addr, uint64_t local_count, uaddr_
     return r;
 }
 
-SYSCALL_DEFINE6(process_vm_readv, int, pid, uaddr_t, local, uint64_t, local_count, uaddr_t, remote, uint64_t, remote_count,
-                uint64_t, flags)
+SYSCALL_DEFINE6(process_vm_readv, int, pid, uaddr_t, local, uint64_t, local_count, uaddr_t, remote,
+                uint64_t, remote_count, uint64_t, flags)
 {
     return process_vm(pid, local, local_count, remote, remote_count, flags, false);
 }
 
-SYSCALL_DEFINE6(process_vm_writev, int, pid, uaddr_t, local, uint64_t, local_count, uaddr_t, remote, uint64_t, remote_count,
-                uint64_t, flags)
+SYSCALL_DEFINE6(process_vm_writev, int, pid, uaddr_t, local, uint64_t, local_count, uaddr_t, remote,
+                uint64_t, remote_count, uint64_t, flags)
 {
     return process_vm(pid, local, local_count, remote, remote_count, flags, true);
 }

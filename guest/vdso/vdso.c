@@ -1,7 +1,8 @@
 /*
- * The vDSO: the clocks without a system call. A shared object of its own, mapped into every program; it reads the clock page
- * that the vmm keeps, which is readable in every address space. Never rdtscp or rdpid: what they return besides the
- * counter is the host's. Anything unusual goes to the system call.
+ * The vDSO: the clocks without a system call. A shared object of its own, mapped into every
+ * program; it reads the clock page that the vmm keeps, which is readable in every address space.
+ * Never rdtscp or rdpid: what they return besides the counter is the host's. Anything unusual goes
+ * to the system call.
  */
 #include <asm/unistd_64.h>
 #include <linux/time.h>
@@ -37,7 +38,10 @@ static long system_call(long number, uint64_t a0, uint64_t a1)
 {
     long ret;
 
-    __asm__ volatile("syscall" : "=a"(ret) : "a"(number), "D"(a0), "S"(a1) : "rcx", "r11", "memory");
+    __asm__ volatile("syscall"
+                     : "=a"(ret)
+                     : "a"(number), "D"(a0), "S"(a1)
+                     : "rcx", "r11", "memory");
     return ret;
 }
 

@@ -24,9 +24,12 @@ static void try_segments(const struct elf_image *image, uint64_t file_size)
 
         if (p->p_type != PT_LOAD || p->p_memsz == 0)
             continue;
-        check(p->p_filesz <= p->p_memsz && p->p_offset <= file_size && p->p_filesz <= file_size - p->p_offset);
-        check(PAGE_DOWN(p->p_vaddr) >= image->min && PAGE_UP(p->p_vaddr + p->p_memsz) <= image->max);
-        check(PAGE_DOWN(p->p_offset) % PAGE_SIZE == 0 && (p->p_offset - p->p_vaddr) % PAGE_SIZE == 0);
+        check(p->p_filesz <= p->p_memsz && p->p_offset <= file_size &&
+              p->p_filesz <= file_size - p->p_offset);
+        check(PAGE_DOWN(p->p_vaddr) >= image->min &&
+              PAGE_UP(p->p_vaddr + p->p_memsz) <= image->max);
+        check(PAGE_DOWN(p->p_offset) % PAGE_SIZE == 0 &&
+              (p->p_offset - p->p_vaddr) % PAGE_SIZE == 0);
         check((elf_prot(p) & ~7u) == 0);
     }
 }

@@ -138,7 +138,9 @@ static void scripts(void)
     memcpy(text, "#!/", 3);
     text[sizeof(text) - 1] = '\0';
     CHECK_EQUAL(exec_error(script("long", text)), ENOEXEC);
-    snprintf(text, sizeof(text), "#!/bin/sh -e\ntest \"$0\" = %s && test \"$1\" = one && test $# = 1 && exit 7", path_of("sh"));
+    snprintf(text, sizeof(text),
+             "#!/bin/sh -e\ntest \"$0\" = %s && test \"$1\" = one && test $# = 1 && exit 7",
+             path_of("sh"));
     CHECK_EQUAL(try_exec(script("sh", text), argv, no_env, &status), 0);
     CHECK_EQUAL(status, 7 << 8);
     for (size_t i = 1; i < 7; i++) {
@@ -226,14 +228,16 @@ static int state(void)
     for (int fd = 3; fd < 10; fd++)
         CHECK(fcntl(fd, F_GETFD) == -1);
     CHECK(getauxval(AT_PAGESZ) == 4096 && getauxval(AT_SECURE) == 0 && getauxval(AT_CLKTCK) == 100);
-    CHECK(!strcmp((char *)getauxval(AT_EXECFN), self) && !strcmp((char *)getauxval(AT_PLATFORM), "x86_64"));
+    CHECK(!strcmp((char *)getauxval(AT_EXECFN), self) &&
+          !strcmp((char *)getauxval(AT_PLATFORM), "x86_64"));
     return check_failures != 0;
 }
 
 static void by_descriptor(void)
 {
     char *argv[] = { "fd", "fd", NULL };
-    int status, fd = open(self, O_PATH | O_CLOEXEC), dir = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int status, fd = open(self, O_PATH | O_CLOEXEC),
+                dir = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     pid_t child;
 
     check_section("by descriptor");

@@ -1,6 +1,6 @@
 /*
- * Random mappings, protections, moves, advice and forks over a region, against a model of what each page must hold.
- * Argument: the number of steps (20000), and the seed.
+ * Random mappings, protections, moves, advice and forks over a region, against a model of what each
+ * page must hold. Argument: the number of steps (20000), and the seed.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -21,7 +21,8 @@ enum kind { NOTHING, ANON, FILE_PRIVATE, SHARED };
 static struct {
     unsigned char kind, prot;
     uint64_t stamp;
-    unsigned int file_page; /* FILE_PRIVATE: where it comes from; stamp counts once it was written */
+    unsigned int
+        file_page; /* FILE_PRIVATE: where it comes from; stamp counts once it was written */
     bool written;
 } model[REGION_PAGES];
 
@@ -60,13 +61,15 @@ static uint64_t file_stamp(unsigned int file_page)
 
 static uint64_t expected(size_t i)
 {
-    return model[i].kind == FILE_PRIVATE && !model[i].written ? file_stamp(model[i].file_page) : model[i].stamp;
+    return model[i].kind == FILE_PRIVATE && !model[i].written ? file_stamp(model[i].file_page)
+                                                              : model[i].stamp;
 }
 
 /* Does touching the page give the signal that it must? Leaves the value read in *ret. */
 static int touch(size_t i, bool write, uint64_t stamp, uint64_t *ret)
 {
-    volatile uint64_t *first = (volatile uint64_t *)page(i), *last = (volatile uint64_t *)(page(i) + PAGE - 8);
+    volatile uint64_t *first = (volatile uint64_t *)page(i),
+                      *last = (volatile uint64_t *)(page(i) + PAGE - 8);
     int signal = sigsetjmp(jump, 1);
 
     if (signal)
@@ -105,7 +108,8 @@ static void write_page(size_t i)
 
 static int random_prot(void)
 {
-    static const int prots[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC };
+    static const int prots[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE,
+                                 PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC };
 
     return prots[random_below(5)];
 }
@@ -130,10 +134,13 @@ static void step_map(size_t first, size_t count)
         if (count > FILE_PAGES - file_page)
             count = FILE_PAGES - file_page;
     }
-    flags |= kind == SHARED ? MAP_SHARED | MAP_ANONYMOUS : kind == ANON ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE;
+    flags |= kind == SHARED ? MAP_SHARED | MAP_ANONYMOUS
+             : kind == ANON ? MAP_PRIVATE | MAP_ANONYMOUS
+                            : MAP_PRIVATE;
     if (random_below(8) == 0)
         flags |= MAP_POPULATE;
-    CHECK(mmap(page(first), count * PAGE, prot, flags, kind == FILE_PRIVATE ? file : -1, (off_t)(file_page * PAGE)) == page(first));
+    CHECK(mmap(page(first), count * PAGE, prot, flags, kind == FILE_PRIVATE ? file : -1,
+               (off_t)(file_page * PAGE)) == page(first));
     for (size_t i = first; i < first + count; i++)
         set_model(i, kind, prot, (unsigned int)(file_page + (i - first)));
 }
@@ -162,7 +169,8 @@ static void step_unmap(size_t first, size_t count)
 
 static void step_advise(size_t first, size_t count)
 {
-    static const int advices[] = { MADV_DONTNEED, MADV_DONTNEED, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_WILLNEED };
+    static const int advices[] = { MADV_DONTNEED, MADV_DONTNEED, MADV_HUGEPAGE, MADV_NOHUGEPAGE,
+                                   MADV_WILLNEED };
     int advice = advices[random_below(5)];
 
     madvise(page(first), count * PAGE, advice); /* holes are an error, but the rest is done */
@@ -174,20 +182,26 @@ static void step_advise(size_t first, size_t count)
     }
 }
 
-/* Move a run to another place in the region; both must not overlap, and the run must be of one kind. */
+/*
+ * Move a run to another place in the region; both must not overlap, and the run must be of one
+ * kind.
+ */
 static void step_move(size_t from, size_t count)
 {
     size_t to = random_below(REGION_PAGES - count), i;
 
     for (i = from; i < from + count; i++) {
-        if (model[i].kind == NOTHING || model[i].kind != model[from].kind || model[i].prot != model[from].prot)
+        if (model[i].kind == NOTHING || model[i].kind != model[from].kind ||
+            model[i].prot != model[from].prot)
             return;
-        if (model[i].kind == FILE_PRIVATE && model[i].file_page != model[from].file_page + (i - from))
+        if (model[i].kind == FILE_PRIVATE &&
+            model[i].file_page != model[from].file_page + (i - from))
             return;
     }
     if (to < from + count && from < to + count)
         return;
-    if (mremap(page(from), count * PAGE, count * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, page(to)) == MAP_FAILED) {
+    if (mremap(page(from), count * PAGE, count * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, page(to)) ==
+        MAP_FAILED) {
         CHECK(errno == EFAULT); /* the run is several mappings */
         for (i = to; i < to + count; i++)
             set_model(i, NOTHING, 0, 0);
@@ -255,7 +269,8 @@ static void step_pipe(size_t at)
 
 static void step(void)
 {
-    size_t first = random_below(REGION_PAGES), count = 1 + random_below(random_below(4) ? 16 : RUN_MAX);
+    size_t first = random_below(REGION_PAGES),
+           count = 1 + random_below(random_below(4) ? 16 : RUN_MAX);
 
     if (random_below(16) == 0) { /* whole huge pages */
         first &= ~511ul;
@@ -324,13 +339,15 @@ int main(int argc, char **argv)
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
     make_file();
-    raw = mmap(NULL, (REGION_PAGES + 512) * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    raw = mmap(NULL, (REGION_PAGES + 512) * PAGE, PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     region = (char *)(((uintptr_t)raw + 512 * PAGE - 1) & ~(512 * PAGE - 1));
     munmap(region, REGION_PAGES * PAGE);
     for (int i = 0; i < steps && !check_failures; i++)
         step();
     for (size_t i = 0; i < REGION_PAGES && !check_failures; i++)
         check_page(i);
-    check_count = steps; /* how often kernels merge mappings, and so let them move, is their business */
+    check_count =
+        steps; /* how often kernels merge mappings, and so let them move, is their business */
     return check_done();
 }

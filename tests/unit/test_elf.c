@@ -19,8 +19,20 @@ static const Elf64_Ehdr good_header = {
 };
 
 static const Elf64_Phdr good_phdrs[2] = {
-    { .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_offset = 0, .p_vaddr = 0, .p_filesz = 0x2000, .p_memsz = 0x2000, .p_align = 0x1000 },
-    { .p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = 0x2800, .p_vaddr = 0x3800, .p_filesz = 0x100, .p_memsz = 0x5000, .p_align = 0x200000 },
+    { .p_type = PT_LOAD,
+      .p_flags = PF_R | PF_X,
+      .p_offset = 0,
+      .p_vaddr = 0,
+      .p_filesz = 0x2000,
+      .p_memsz = 0x2000,
+      .p_align = 0x1000 },
+    { .p_type = PT_LOAD,
+      .p_flags = PF_R | PF_W,
+      .p_offset = 0x2800,
+      .p_vaddr = 0x3800,
+      .p_filesz = 0x100,
+      .p_memsz = 0x5000,
+      .p_align = 0x200000 },
 };
 
 static long check_header(Elf64_Ehdr h)
@@ -114,7 +126,8 @@ Test(elf, refuses_bad_segments)
 
 Test(elf, refuses_programs_without_memory)
 {
-    Elf64_Phdr phdrs[2] = { { .p_type = PT_NOTE }, { .p_type = PT_GNU_STACK, .p_flags = PF_R | PF_W | PF_X } };
+    Elf64_Phdr phdrs[2] = { { .p_type = PT_NOTE },
+                            { .p_type = PT_GNU_STACK, .p_flags = PF_R | PF_W | PF_X } };
     struct elf_image image;
 
     cr_assert_eq(elf_check_phdrs(&good_header, phdrs, FILE_SIZE, APP_END, &image), -ENOEXEC);

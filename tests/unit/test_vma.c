@@ -1,4 +1,7 @@
-/* The VMA tree against a plain map of pages: random operations, and the questions that mm/ asks of it. */
+/*
+ * The VMA tree against a plain map of pages: random operations, and the questions that mm/ asks of
+ * it.
+ */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,9 +186,11 @@ Test(vma, gaps_leave_room_below_stacks)
     setup_mm(&mm);
     vma = vma_alloc(stack, stack + PAGE_SIZE, PROT_READ | PROT_WRITE, VMA_GROWSDOWN, NULL, 0, NULL);
     vma_insert(&mm, vma);
-    cr_assert_eq(vma_find_gap(&mm, BASE, stack + PAGE_SIZE, PAGE_SIZE, PAGE_SIZE), stack - STACK_GUARD_GAP - PAGE_SIZE);
+    cr_assert_eq(vma_find_gap(&mm, BASE, stack + PAGE_SIZE, PAGE_SIZE, PAGE_SIZE),
+                 stack - STACK_GUARD_GAP - PAGE_SIZE);
     vma_resize(&mm, vma, stack - PAGE_SIZE, stack + PAGE_SIZE);
-    cr_assert_eq(vma_find_gap(&mm, BASE, stack + PAGE_SIZE, PAGE_SIZE, PAGE_SIZE), stack - STACK_GUARD_GAP - 2 * PAGE_SIZE);
+    cr_assert_eq(vma_find_gap(&mm, BASE, stack + PAGE_SIZE, PAGE_SIZE, PAGE_SIZE),
+                 stack - STACK_GUARD_GAP - 2 * PAGE_SIZE);
     teardown_mm(&mm);
 }
 
@@ -250,18 +255,21 @@ static void compare(struct mm *mm)
     for (vma = mm_first(mm); vma; prev = vma, vma = mm_next(vma)) {
         count++;
         cr_assert(!prev || prev->end <= vma->start);
-        cr_assert(!prev || prev->end < vma->start || prev->prot != vma->prot, "not merged at %lx", vma->start);
+        cr_assert(!prev || prev->end < vma->start || prev->prot != vma->prot, "not merged at %lx",
+                  vma->start);
     }
     cr_assert_eq(mm->vma_count, count);
     cr_assert_eq(mm->total_pages, total);
     cr_assert_eq(mm->data_pages, data);
     for (unsigned int len = 1; len < 24; len += 3)
-        cr_assert_eq(vma_find_gap(mm, BASE, page(PAGES), len * PAGE_SIZE, PAGE_SIZE), model_gap(len), "gap of %u", len);
+        cr_assert_eq(vma_find_gap(mm, BASE, page(PAGES), len * PAGE_SIZE, PAGE_SIZE),
+                     model_gap(len), "gap of %u", len);
 }
 
 static void random_step(struct mm *mm)
 {
-    unsigned int first = random_below(PAGES), end = first + 1 + random_below(MIN(PAGES - first, 40u));
+    unsigned int first = random_below(PAGES),
+                 end = first + 1 + random_below(MIN(PAGES - first, 40u));
     uint8_t prot = (uint8_t)random_below(4);
 
     switch (random_below(3)) {
@@ -276,7 +284,8 @@ static void random_step(struct mm *mm)
         break;
     default: /* protect what is there */
         vma_isolate(mm, page(first), page(end));
-        for (struct vma *vma = mm_find(mm, page(first)); vma && vma->start < page(end); vma = mm_next(vma))
+        for (struct vma *vma = mm_find(mm, page(first)); vma && vma->start < page(end);
+             vma = mm_next(vma))
             vma_set(mm, vma, prot, vma->flags);
         vma_merge_range(mm, page(first), page(end));
         for (unsigned int i = first; i < end; i++)
