@@ -11,7 +11,9 @@
 #include "arch/cpu.h"
 #include "drivers/ring.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "mm/mm.h"
+#include "proc/clone.h"
 #include "proc/cputimer.h"
 #include "proc/exit.h"
 #include "proc/process.h"
@@ -51,6 +53,11 @@ void sched_init(void)
     boot_thread.kstack_base = cpu_kstack_base;
     boot_thread.kstack_top = cpu_kstack_top;
     boot_thread.state = THREAD_RUNNABLE;
+    boot_thread.timer_slack_ns = 50000;
+    sigqueue_init(&boot_thread.pending);
+    strlcpy(boot_thread.comm, "init", sizeof(boot_thread.comm));
+    thread_rename(&boot_thread, 1); /* later it is what others see of init, and never runs again */
+    init_process->leader = &boot_thread;
     *(uint64_t *)boot_thread.kstack_base = STACK_CANARY;
     current = &boot_thread;
 }
