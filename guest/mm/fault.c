@@ -424,12 +424,14 @@ static bool is_allowed(const struct vma *vma, uint32_t error)
     return vma->prot & (error & FAULT_EXEC ? PROT_EXEC : PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
+/* Nobody to tell: current is killed. When it works for another address space, its call fails. */
 static void out_of_memory(const struct mm *mm)
 {
+    if (mm != current->mm)
+        return;
     klog(LOG_ERROR, "out of memory: all %lu MiB of --mem are in use, %s (pid %d) is killed",
          frame_total() >> 8, current->comm, current->proc->pid);
-    if (mm == current->mm)
-        signal_send_process(current->proc, SIGKILL, SI_KERNEL, 0, 0);
+    signal_send_process(current->proc, SIGKILL, SI_KERNEL, 0, 0);
 }
 
 bool mm_fault(struct mm *mm, uaddr_t addr, uint32_t error, struct fault *ret)
@@ -461,32 +463,36 @@ bool mm_fault(struct mm *mm, uaddr_t addr, uint32_t error, struct fault *ret)
 
 /* --- on request --- */
 
-/* Bring in what vma has at addr. Returns where to go on; 0 to stop. */
-static uaddr_t populate_one(struct mm *mm, struct vma *vma, uaddr_t addr, bool write)
+/* Bring in what vma has at addr. *ret_next: where to go on. */
+static long populate_one(struct mm *mm, struct vma *vma, uaddr_t addr, bool write,
+                         uaddr_t *ret_next)
 {
     uint32_t error = write && (vma->prot & PROT_WRITE) ? FAULT_WRITE : 0;
     bool huge = false;
     const uint64_t *entry = pt_find(mm, addr, &huge);
 
-    if (entry && *entry && (!error || (*entry & PTE_W)))
-        return huge ? ALIGN_DOWN(addr, HUGE_SIZE) + HUGE_SIZE : addr + PAGE_SIZE;
-    if (!is_allowed(vma, error) || resolve(mm, vma, addr, error, HUGE_SIZE) < 0)
+    *ret_next = addr + PAGE_SIZE;
+    if (entry && *entry && (!error || (*entry & PTE_W))) {
+        if (huge)
+            *ret_next = ALIGN_DOWN(addr, HUGE_SIZE) + HUGE_SIZE;
         return 0;
-    return addr + PAGE_SIZE;
+    }
+    return is_allowed(vma, error) ? resolve(mm, vma, addr, error, HUGE_SIZE) : -EFAULT;
 }
 
 long mm_populate(struct mm *mm, uaddr_t addr, uint64_t len, bool write)
 {
     uaddr_t end = addr + len;
+    long r;
 
     for (addr = PAGE_DOWN(addr); addr < end;) {
         struct vma *vma = mm_find(mm, addr); /* each time anew: it may have slept */
 
         if (!vma || vma->start > addr)
             return -ENOMEM;
-        addr = populate_one(mm, vma, addr, write);
-        if (!addr)
-            return -EFAULT;
+        r = populate_one(mm, vma, addr, write, &addr);
+        if (r < 0)
+            return r == -ENOMEM ? r : -EFAULT;
     }
     return 0;
 }

@@ -16,6 +16,7 @@
 #include "mm/frame.h"
 #include "mm/pagetable.h"
 #include "mm/vma.h"
+#include "proc/signal.h"
 
 struct list all_mms = LIST_INIT(all_mms);
 
@@ -188,7 +189,7 @@ long mm_pin_page(struct mm *mm, uaddr_t addr, uint32_t access, gpa_t *ret_gpa)
             return 0;
         }
         if (!mm_fault(mm, addr, access, &f))
-            return -EFAULT;
+            return f.signo == SIGKILL ? -ENOMEM : -EFAULT;
     }
     return -EFAULT;
 }
@@ -203,9 +204,11 @@ long mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n)
         size_t offset = src & (PAGE_SIZE - 1), part = MIN(n, PAGE_SIZE - offset);
         const char *page;
         gpa_t gpa;
+        long r;
 
-        if (mm_pin_page(mm, src, FAULT_FORCE, &gpa) < 0)
-            return -EFAULT;
+        r = mm_pin_page(mm, src, FAULT_FORCE, &gpa);
+        if (r < 0)
+            return r;
         page = page_ptr(gpa, PAGE_SIZE);
         if (page)
             memcpy(to, page + offset, part);
@@ -249,9 +252,10 @@ long mm_write(struct mm *mm, uaddr_t dst, const void *src, size_t n, bool force)
         return -EFAULT;
     while (n) {
         size_t part = MIN(n, PAGE_SIZE - (dst & (PAGE_SIZE - 1)));
+        long r = write_part(mm, dst, from, part, force);
 
-        if (write_part(mm, dst, from, part, force) < 0)
-            return -EFAULT;
+        if (r < 0)
+            return r;
         from += part;
         dst += part;
         n -= part;

@@ -132,8 +132,8 @@ long mm_mremap(struct mm *mm, uaddr_t old_addr, uint64_t old_len, uint64_t new_l
 
 /*
  * Copy between the shim and any address space, for exec, ptrace-like reads (/proc/PID/mem, cmdline)
- * and signal set-up of others. Brings pages in; ignores protection against writing if force. 0 or
- * -EFAULT.
+ * and signal set-up of others. Brings pages in; ignores protection against writing if force. 0,
+ * -EFAULT or -ENOMEM.
  */
 long mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n);
 long mm_write(struct mm *mm, uaddr_t dst, const void *src, size_t n, bool force);
@@ -141,7 +141,7 @@ long mm_write(struct mm *mm, uaddr_t dst, const void *src, size_t n, bool force)
 /*
  * The page at addr, brought in for access (0 or FAULT_WRITE, | FAULT_FORCE), with a reference:
  * frame_put releases it. For I/O straight to the app's memory, and for futexes in shared memory.
- * May sleep. -EFAULT.
+ * May sleep. -EFAULT, -ENOMEM.
  */
 long mm_pin_page(struct mm *mm, uaddr_t addr, uint32_t access, gpa_t *ret_gpa);
 
