@@ -17,9 +17,6 @@
 /* First piece of RAM: a slot of 64 GiB costs 60 ms and 130 MiB of kernel memory, one of 128 MiB 0.1 ms. */
 #define RAM_INITIAL (128ull << 20)
 
-/* RAM below this is on small pages, so that a small program doesn't cost a huge page for every few it touches. */
-#define RAM_SMALL_PAGES (16ull << 20)
-
 /* Window memory gets its slots in pieces of this size, as mappings reach there. */
 #define WINDOW_PIECE (64ull << 20)
 

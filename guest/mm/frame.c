@@ -23,11 +23,6 @@
 #define GROW_MIN (128ull << 20)
 #define GROW_MAX (4ull << 30)
 
-/*
- * The host backs RAM below this by small pages, so that little programs stay little: no use for
- * huge frames.
- */
-#define SMALL_RAM_END (16ull << 20)
 
 /* Tables that stay unused for others, so that new RAM can always be put into the direct map. */
 #define TABLE_RESERVE 16
@@ -212,7 +207,7 @@ static struct block *fresh_block(bool above_small)
         if (c->fresh == c->block_count)
             continue;
         /* A huge page leaves the small blocks to others: they join the free ones, untouched. */
-        while (above_small && c->base + c->fresh * BLOCK_SIZE < SMALL_RAM_END &&
+        while (above_small && c->base + c->fresh * BLOCK_SIZE < GPA_SMALL_PAGES_END &&
                c->fresh + 1 < c->block_count) {
             struct block *b = &c->blocks[c->fresh++];
 
@@ -229,7 +224,7 @@ static struct block *free_block(bool above_small)
     struct block *b;
 
     list_for_each (b, &free_blocks, node) {
-        if (above_small && block_gpa(b) < SMALL_RAM_END)
+        if (above_small && block_gpa(b) < GPA_SMALL_PAGES_END)
             continue;
         list_remove(&b->node);
         dirty_whole -= b->dirty_free;
