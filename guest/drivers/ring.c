@@ -394,6 +394,23 @@ bool ring_urgent(void)
     return ring.urgent > 0;
 }
 
+void ring_hurry(bool on)
+{
+    if (on)
+        ring.urgent++;
+    else
+        ring.urgent--;
+}
+
+void ring_drain(const uint32_t *count)
+{
+    ring_poll();
+    while (READ_ONCE(*count) > 0 && !ring.dead) {
+        ring_notify();
+        boot_wait();
+    }
+}
+
 bool ring_is_dead(void)
 {
     return ring.dead;

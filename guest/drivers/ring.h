@@ -81,6 +81,12 @@ bool ring_poll(void);
 void ring_set_notify(enum notify_mode mode);
 bool ring_urgent(void);
 
+/* Somebody waits for lazy requests after all (true), no longer (false). */
+void ring_hurry(bool on);
+
+/* At the end of the sandbox: wait until *count, which completions lower, is 0 or the gofer is dead. Runs no other thread. */
+void ring_drain(const uint32_t *count);
+
 /* PENDING_GOFER_DEAD came: fail everything, now and from now on. */
 void ring_gofer_dead(void);
 bool ring_is_dead(void);

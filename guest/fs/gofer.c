@@ -215,6 +215,7 @@ void gofer_evict(struct inode *inode)
     if (!gi)
         return;
     lru_remove(gi);
+    gofer_ahead_drop(inode);
     gofer_maps_drop(inode);
     gofer_pages_drop(inode);
     for (size_t i = 0; i < ARRAY_SIZE(gi->handle); i++)
@@ -234,6 +235,7 @@ static struct timestamp timestamp_of(uint64_t sec, uint64_t nsec)
 /* Someone outside wrote to the file, or we look at it for the first time since we did. */
 static void data_changed(struct inode *inode, uint64_t old_size)
 {
+    gofer_ahead_drop(inode);
     gofer_pages_drop(inode);
     if (inode->size != old_size)
         gofer_maps_resized(inode, old_size);
@@ -288,6 +290,7 @@ static struct inode *inode_new(struct superblock *sb, const struct p9_attr *attr
     gi->inode = inode;
     gi->fid = P9_NOFID;
     list_init(&gi->lru);
+    wait_queue_init(&gi->behind_wait);
     inode->data = gi;
     inode_hash(inode, attr->qid.path);
     return inode;

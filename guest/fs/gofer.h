@@ -20,6 +20,8 @@
 struct gofer_sb {
     uint32_t root_fid;
     enum boot_cache cache;
+    uint64_t credit; /* write-behind: bytes that certainly fit into the file system */
+    uint32_t no_credit; /* writes until that is looked at again */
     bool exclusive; /* nobody else changes these files: attributes, names and data are ours to cache */
 };
 
@@ -56,6 +58,12 @@ struct gofer_inode {
     bool lost;                       /* the host cut the file under a mapping: ask for its size */
     bool want_writable;              /* a shared writable mapping exists: map only once */
     uint64_t fresh_ns;               /* when the attributes came from the gofer */
+    uint32_t behind;                 /* writes on their way that nobody waits for */
+    int behind_error;                /* of one of them, to be told */
+    struct wait_queue behind_wait;   /* until there are none */
+    struct gofer_ahead *ahead;       /* pieces fetched for a reader */
+    uint32_t sequential;             /* reads in order so far */
+    uint64_t next_read;              /* where the next one would be in order */
     uint32_t hot_reads;              /* answered by requests so far */
     struct gofer_map *map[2];        /* [writable] */
     struct gofer_map *old_maps;
@@ -162,6 +170,17 @@ ssize_t gofer_read_fid(uint32_t fid, struct iter *to, uint64_t offset);
 ssize_t gofer_write_fid(uint32_t fid, struct iter *from, uint64_t offset);
 
 void gofer_release(struct file *f);
+
+/* --- gofer_behind.c, gofer_ahead.c --- */
+
+/* Send without waiting. Bytes; 0: it must be waited for, the rest as well; -errno: also an error of an earlier write. */
+ssize_t gofer_behind_write(struct file *f, struct iter *from, uint64_t offset);
+void gofer_behind_wait(struct inode *inode); /* until all writes are done */
+long gofer_behind_error(struct inode *inode); /* that hasn't been told; it has been then */
+
+/* Serve a read from what was fetched ahead. Bytes; 0: not this way; -EFAULT. */
+ssize_t gofer_ahead_read(struct file *f, struct iter *to, uint64_t offset);
+void gofer_ahead_drop(struct inode *inode);
 
 /* --- gofer_dir.c --- */
 

@@ -118,6 +118,7 @@ int gofer_setattr(struct inode *inode, const struct attr *attr)
     if (attr->valid & ATTR_SIZE) {
         inode->size = attr->size;
         inode_touch(inode, ATTR_MTIME);
+        gofer_ahead_drop(inode);
         gofer_pages_drop(inode);
         gofer_maps_resized(inode, old_size);
     }

@@ -260,7 +260,12 @@ static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
     to->left = MIN(to->left, f->inode->size - offset);
     if (gi->hot_reads >= HOT_READS && to->left <= HOT_READ_MAX)
         gofer_map_for_read(f);
-    n = gi->map[0] || gi->map[1] ? read_window(f->inode, to, offset) : 0;
+    if (gi->map[0] || gi->map[1]) {
+        gofer_behind_wait(f->inode); /* those writes go around the window */
+        n = read_window(f->inode, to, offset);
+    } else {
+        n = gofer_ahead_read(f, to, offset);
+    }
     if (n < 0 || to->left == 0)
         return n;
     gi->hot_reads++;
@@ -284,6 +289,25 @@ static ssize_t gofer_read(struct file *f, struct iter *to, uint64_t *pos)
     return n;
 }
 
+/*
+ * Write at an offset, behind if that may be. What was read ahead is old then: also what a request brings that was sent before
+ * this one.
+ */
+static ssize_t write_at(struct file *f, struct iter *from, uint64_t offset)
+{
+    const struct gofer_handle *h = f->data;
+    ssize_t done, n;
+
+    gofer_ahead_drop(f->inode);
+    done = gofer_behind_write(f, from, offset);
+    if (done < 0 || from->left == 0)
+        return done;
+    n = gofer_write_fid(h->fid, from, offset + (uint64_t)done);
+    if (n > 0)
+        done += n;
+    return done > 0 ? done : n;
+}
+
 static void written(struct inode *inode, uint64_t end)
 {
     uint64_t old_size = inode->size;
@@ -300,7 +324,6 @@ static void written(struct inode *inode, uint64_t end)
 static ssize_t write_append(struct file *f, struct iter *from, uint64_t *pos)
 {
     struct inode *inode = f->inode;
-    const struct gofer_handle *h = f->data;
     ssize_t n;
 
     mutex_lock(&inode->lock);
@@ -309,7 +332,7 @@ static ssize_t write_append(struct file *f, struct iter *from, uint64_t *pos)
         gofer_getattr(inode, STATX_SIZE);
     }
     *pos = inode->size;
-    n = gofer_write_fid(h->fid, from, *pos);
+    n = write_at(f, from, *pos);
     if (n > 0) {
         *pos += (uint64_t)n;
         written(inode, *pos);
@@ -320,14 +343,13 @@ static ssize_t write_append(struct file *f, struct iter *from, uint64_t *pos)
 
 static ssize_t gofer_write(struct file *f, struct iter *from, uint64_t *pos)
 {
-    const struct gofer_handle *h = f->data;
     ssize_t n;
 
     if (from->left == 0)
         return 0;
     if (f->flags & O_APPEND)
         return write_append(f, from, pos);
-    n = gofer_write_fid(h->fid, from, *pos);
+    n = write_at(f, from, *pos);
     if (n > 0) {
         *pos += (uint64_t)n;
         written(f->inode, *pos);
@@ -373,13 +395,21 @@ static int gofer_fsync(struct file *f, bool data_only)
 {
     const struct gofer_handle *h = f->data;
     struct ring_request *rq = ring_get(P9_Tfsync);
-    long err;
+    long err, late;
 
     p9_put32(&rq->out, h->fid);
     p9_put32(&rq->out, data_only);
-    err = ring_call(rq);
+    err = ring_call(rq); /* the writes before it are done then */
     ring_put(rq);
-    return (int)err;
+    gofer_behind_wait(f->inode);
+    late = gofer_behind_error(f->inode);
+    return (int)(late < 0 ? late : err);
+}
+
+static int gofer_flush(struct file *f)
+{
+    ring_poll();
+    return (int)gofer_behind_error(f->inode);
 }
 
 static int gofer_fallocate(struct file *f, int mode, uint64_t offset, uint64_t len)
@@ -400,6 +430,7 @@ static int gofer_fallocate(struct file *f, int mode, uint64_t offset, uint64_t l
         return (int)err;
     inode_touch(inode, ATTR_CTIME);
     gofer_i(inode)->stale = true;
+    gofer_ahead_drop(inode);
     gofer_pages_drop(inode);
     if (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE))
         return gofer_getattr(inode, STATX_SIZE);
@@ -419,7 +450,10 @@ static void drop_idle_handles(struct inode *inode)
     struct gofer_inode *gi = gofer_i(inode);
     size_t first = gofer_sb(inode->sb)->exclusive ? O_WRONLY : O_RDONLY;
 
-    if (gi->open_count > 0 || !gi->parent)
+    if (gi->open_count > 0)
+        return;
+    gofer_ahead_drop(inode);
+    if (!gi->parent)
         return;
     for (size_t i = first; i < ARRAY_SIZE(gi->handle); i++) {
         gofer_handle_put(gi->handle[i]);
@@ -440,6 +474,7 @@ const struct file_ops gofer_file_ops = {
     .write = gofer_write,
     .seek = gofer_seek,
     .fsync = gofer_fsync,
+    .flush = gofer_flush,
     .fallocate = gofer_fallocate,
     .release = gofer_release,
     .mmap = gofer_mmap,

@@ -191,6 +191,7 @@ static long map_create(struct inode *inode, struct gofer_handle *h, bool writabl
         kfree(map);
         return -ENOMEM;
     }
+    gofer_ahead_drop(inode); /* what the app stores through the mapping isn't in there */
     map->owner = gofer_i(inode);
     list_push_back(&all_maps, &map->all_node);
     map->handle = h;
@@ -220,11 +221,13 @@ static void map_retire(struct gofer_inode *gi, bool writable)
 static long map_get(struct inode *inode, struct gofer_handle *h, bool writable, struct gofer_map **ret)
 {
     struct gofer_inode *gi = gofer_i(inode);
-    struct gofer_map *map = gi->map[writable];
+    struct gofer_map *map;
     long err;
 
     if (gi->no_map)
         return -EOPNOTSUPP;
+    gofer_behind_wait(inode); /* those writes go around the window */
+    map = gi->map[writable];
     if (map && PAGE_UP(inode->size) > map->reserved) {
         map_retire(gi, writable);
         map = NULL;

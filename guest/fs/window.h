@@ -1,4 +1,4 @@
-/* What mm tells the file system whose files are mapped in the window. */
+/* What mm and proc tell the gofer's file system. */
 #ifndef FS_WINDOW_H
 #define FS_WINDOW_H
 
@@ -6,5 +6,8 @@
 
 /* The host has cut a file that was mapped at [gpa, gpa + len): don't believe what is known of its size. Doesn't sleep. */
 void gofer_window_lost(gpa_t gpa, uint64_t len);
+
+/* The sandbox ends: see to it that what was written reaches the host. */
+void gofer_behind_drain(void);
 
 #endif
