@@ -32,7 +32,9 @@ static int open_one(struct export *x, const struct gofer_export *wanted)
     *x = (struct export){ .name = wanted->host_path,
                           .writable = wanted->writable,
                           .world_only = wanted->world_only,
-                          .cross_mounts = wanted->cross_mounts };
+                          .cross_mounts = wanted->cross_mounts,
+                          .names = wanted->names,
+                          .name_count = wanted->name_count };
     x->fd = jail_open_mount(wanted->host_path, !wanted->writable, wanted->cross_mounts, &x->own_mount);
     if (x->fd < 0)
         return x->fd;

@@ -87,6 +87,11 @@ static bool put_entries(struct listing *l, size_t size, uint64_t *offset)
         const struct dirent_host *d = place;
         size_t need = fixed + strlen(d->name);
 
+        if (l->fid->is_root && d->name[0] != '.' && path_hidden(l->fid->x, d->name)) {
+            *offset = (uint64_t)d->next;
+            pos += d->size;
+            continue;
+        }
         if (need > l->left)
             return false;
         if (l->with_attr)

@@ -93,6 +93,14 @@ static int walker_dots(struct walker *w, const struct p9_str *name)
     return 0;
 }
 
+/* Take the name of the next component, if it may be one here. */
+static int walker_name(struct walker *w, const struct p9_str *name)
+{
+    int err = path_check_name(name, w->name);
+
+    return err ? err : w->is_root && path_hidden(w->x, w->name) ? -ENOENT : 0;
+}
+
 /* Go to one component without opening it. */
 static int walker_step(struct walker *w, const struct p9_str *name)
 {
@@ -103,7 +111,7 @@ static int walker_step(struct walker *w, const struct p9_str *name)
         return walker_dots(w, name);
     err = path_check_search(w->x, w->mode);
     if (!err)
-        err = path_check_name(name, w->name);
+        err = walker_name(w, name);
     if (err)
         return err;
     fd = path_open_at(w->x, w->place->fd, w->name, O_PATH, 0);
@@ -132,7 +140,7 @@ static int walker_step_open(struct walker *w, const struct p9_str *name, int fla
     int err = path_check_search(w->x, w->mode);
 
     if (!err)
-        err = path_check_name(name, w->name);
+        err = walker_name(w, name);
     if (!err)
         err = path_stat(w->place->fd, w->name, &w->st);
     if (!err)

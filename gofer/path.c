@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -32,6 +33,16 @@ int path_check_name(const struct p9_str *name, char ret_name[P9_NAME_MAX + 1])
     memcpy(ret_name, name->data, name->len);
     ret_name[name->len] = '\0';
     return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, *(const char *const *)b);
+}
+
+bool path_hidden(const struct export *x, const char *name)
+{
+    return x->names && !bsearch(name, x->names, x->name_count, sizeof(x->names[0]), compare_names);
 }
 
 /* Magic-link file systems lead out of any export; nothing of them is served. */

@@ -27,6 +27,8 @@ struct export {
     bool world_only;
     bool cross_mounts;    /* mounts below it are part of it */
     bool own_mount;       /* fd is a mount of our own, read-only unless writable */
+    const char *const *names; /* all that there is at its top, sorted; NULL: everything */
+    size_t name_count;
 };
 
 /* How attributes are shown to the client. */
@@ -38,6 +40,9 @@ struct path_view {
 
 /* Is this a name that may go to the kernel: 1 to 255 bytes, no '/', no NUL, not "." or ".."? 0, -EINVAL, -ENAMETOOLONG, -ENOENT. */
 int path_check_name(const struct p9_str *name, char ret_name[P9_NAME_MAX + 1]);
+
+/* Is this name at the top of the export one that isn't served? */
+bool path_hidden(const struct export *x, const char *name);
 
 /* Open a component of the directory dir_fd; flags as for open(2), O_CLOEXEC and O_NOFOLLOW are added. fd or -errno. */
 int path_open_at(const struct export *x, int dir_fd, const char *name, int flags, mode_t mode);

@@ -3,7 +3,7 @@
  *
  * After a request the loop polls for the next one, because sleeping costs the guest a doorbell (3 µs) and us a wake-up
  * (10 µs). How long follows what requests do: the time grows while they come soon after we gave up, and shrinks
- * while they don't come at all (as KVM's halt polling has it).
+ * while they don't come at all (as KVM's halt polling has it). Where cores are short, it is given up for a while.
  */
 #include "gofer/ring.h"
 
@@ -19,6 +19,8 @@
 #define POLL_NS_MIN 5000u
 #define POLL_NS_MAX 200000u
 #define SPINS_PER_CLOCK 32u
+#define PREEMPTED_NS 50000u     /* no 32 looks take that long by themselves */
+#define BACK_OFF_REQUESTS 32u
 #define RUN_MAX 64              /* requests served in a row before jobs get a look */
 #define POLL_FDS 64
 
@@ -103,21 +105,35 @@ static int serve_available(struct ring *ring)
     return n;
 }
 
-/* Look at the ring until something is there, or for poll_ns. Returns how long it looked. */
-static uint64_t spin(const struct ring *ring, uint64_t limit)
+/* Polling does harm here: sleep at once for the next requests, then see again. */
+static void back_off(struct ring *ring)
+{
+    ring->poll_ns = POLL_NS_MIN;
+    ring->back_off = BACK_OFF_REQUESTS;
+    ring->grown = false;
+}
+
+/* Look at the ring until something is there, or for poll_ns. */
+static void spin(struct ring *ring)
 {
     uint64_t start = now_ns();
-    uint64_t waited = 0;
+    uint64_t last = start;
 
-    while (waited < limit) {
+    while (last - start < ring->poll_ns) {
+        uint64_t now;
+
         for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
             if (virtq_has_avail(&ring->queue) || job_done_pending(&ring->engine->jobs))
-                return now_ns() - start;
+                return;
             __builtin_ia32_pause();
         }
-        waited = now_ns() - start;
+        now = now_ns();
+        if (now - last > PREEMPTED_NS) {
+            back_off(ring); /* somebody else wants this core, perhaps the guest */
+            return;
+        }
+        last = now;
     }
-    return waited;
 }
 
 /* Wait for what comes from outside the ring; -1 waits for ever. */
@@ -152,17 +168,25 @@ static void sleep_until_event(struct ring *ring)
     guest_store32(&ring->header->gofer_polling, 1);
 }
 
+/*
+ * We polled in vain and slept; a request came after `waited`. A longer look would have caught it, unless it was our polling
+ * that kept the guest from running: then the longer look fails too.
+ */
 static void adapt(struct ring *ring, uint64_t waited)
 {
-    uint64_t next = ring->poll_ns;
-
-    if (waited <= ring->poll_ns)
-        return; /* it came while we polled */
-    if (waited <= POLL_NS_MAX)
-        next = waited * 2;
-    else
-        next = next / 2;
-    ring->poll_ns = next < POLL_NS_MIN ? POLL_NS_MIN : next > POLL_NS_MAX ? POLL_NS_MAX : next;
+    if (ring->back_off) {
+        ring->back_off--;
+        return;
+    }
+    if (waited > POLL_NS_MAX) {
+        ring->poll_ns = ring->poll_ns / 2 < POLL_NS_MIN ? POLL_NS_MIN : ring->poll_ns / 2;
+        ring->grown = false;
+    } else if (ring->grown) {
+        back_off(ring);
+    } else {
+        ring->poll_ns = waited * 2 > POLL_NS_MAX ? POLL_NS_MAX : waited * 2;
+        ring->grown = true;
+    }
 }
 
 /* One wait for requests: first polling, then sleeping. */
@@ -172,9 +196,11 @@ static void wait_requests(struct ring *ring)
 
     if (ring->engine->jobs.waiting)
         wait_events(ring, 0); /* so that a guest that polls all the time doesn't starve its own streams */
-    spin(ring, ring->poll_ns);
-    if (virtq_has_avail(&ring->queue))
+    spin(ring);
+    if (virtq_has_avail(&ring->queue)) {
+        ring->grown = false;
         return;
+    }
     if (job_done_pending(&ring->engine->jobs)) {
         job_run_ready(ring->engine);
         return;

@@ -26,6 +26,8 @@ struct ring {
     struct arena_header *header;
     struct engine *engine;
     uint64_t poll_ns;     /* how long to look for the next request before sleeping */
+    unsigned back_off;    /* requests for which it is left at its least */
+    bool grown;           /* it was made longer, and has caught nothing yet */
     bool ended;           /* the vmm is gone */
 };
 
