@@ -17,18 +17,15 @@
 /* On a merged /usr these are symlinks and stay so. */
 static const char *const system_dirs[] = { "/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32" };
 
-/* Served as they are, if the host has them: no secrets, and programs fail or differ without them. */
-static const char *const etc_entries[] = {
-    "/etc/ld.so.cache",   "/etc/ld.so.conf",  "/etc/ld.so.conf.d",   "/etc/alternatives",
-    "/etc/ssl/certs",     "/etc/ssl/openssl.cnf", "/etc/ca-certificates.conf",
-    "/etc/localtime",     "/etc/timezone",    "/etc/os-release",     "/etc/debian_version",
-    "/etc/protocols",     "/etc/services",    "/etc/mime.types",     "/etc/magic",
-    "/etc/perl",          "/etc/python3",     "/etc/python3.11",     "/etc/java-17-openjdk",
-    "/etc/terminfo",      "/etc/inputrc",     "/etc/shells",         "/etc/environment",
-    "/etc/bash.bashrc",   "/etc/profile",     "/etc/profile.d",      "/etc/locale.alias",
-    "/etc/fonts",         "/etc/gai.conf",    "/etc/host.conf",      "/etc/rpc",
-    "/etc/papersize",     "/etc/mke2fs.conf", "/etc/ImageMagick-6",  "/etc/gitconfig",
-    "/etc/groff",         "/etc/emacs",         "/etc/lynx",        "/etc/wgetrc",         "/etc/libnl-3",
+/* Of /etc, served as they are: no secrets, and programs fail or differ without them. Sorted. */
+static const char *const etc_names[] = {
+    "ImageMagick-6", "alternatives",  "bash.bashrc", "ca-certificates.conf", "debian_version", "emacs",
+    "environment",   "fonts",         "gai.conf",    "gitconfig",            "groff",          "host.conf",
+    "inputrc",       "java-17-openjdk", "ld.so.cache", "ld.so.conf",         "ld.so.conf.d",   "libnl-3",
+    "locale.alias",  "localtime",     "lynx",        "magic",                "mime.types",     "mke2fs.conf",
+    "os-release",    "papersize",     "perl",        "profile",              "profile.d",      "protocols",
+    "python3",       "python3.11",    "rpc",         "services",             "shells",         "ssl",
+    "terminfo",      "timezone",      "wgetrc",
 };
 
 static char *copy(const char *text)
@@ -153,8 +150,11 @@ static int add_default_view(struct view *v, const struct options *opt)
 
     for (size_t i = 0; !status && i < sizeof(system_dirs) / sizeof(system_dirs[0]); i++)
         status = add_host_path(v, system_dirs[i]);
-    for (size_t i = 0; !status && i < sizeof(etc_entries) / sizeof(etc_entries[0]); i++)
-        status = add_host_path(v, etc_entries[i]);
+    if (!status)
+        status = add_export(v, &(struct gofer_export){ .host_path = "/etc", .world_only = true, .cache = CACHE_EXCLUSIVE,
+                                                       .names = etc_names,
+                                                       .name_count = sizeof(etc_names) / sizeof(etc_names[0]) },
+                            "/etc", true);
     for (size_t i = 0; !status && i < sizeof(empty_dirs) / sizeof(empty_dirs[0]); i++)
         status = add_mount(v, VIEW_TMPFS, empty_dirs[i]) ? 0 : STATUS_VMM_ERROR;
     if (!status)
