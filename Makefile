@@ -144,7 +144,7 @@ check-all: lint-includes
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_OBJ := $(UNIT_SRC:%.c=$(OBJ)/%.o)
 
-$(OBJ)/tests/unit/%.o: HOST_CFLAGS += -Iguest -Wno-missing-prototypes -Wno-conversion
+$(OBJ)/tests/unit/%.o: HOST_CFLAGS += -iquote guest -Wno-missing-prototypes -Wno-conversion
 
 # The shim's pure logic, built as host code.
 HOSTED_SRC := $(wildcard guest/arch/fdt.c guest/lib/rbtree.c guest/mm/vma.c guest/mm/elf.c guest/fs/path.c)
@@ -152,7 +152,7 @@ HOSTED_OBJ := $(HOSTED_SRC:%.c=$(OBJ)/hosted/%.o)
 
 $(OBJ)/hosted/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(HOST_CFLAGS) -Iguest -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(HOST_CFLAGS) -iquote guest -MMD -MP -c -o $@ $<
 
 $(O)/unit: $(UNIT_OBJ) $(HOSTED_OBJ) $(HOST_LIB_OBJ) $(SECCOMP_OBJS) $(OBJ)/vmm/shim_blob.o
 	$(call say,LD)$(CC) $(filter-out -static-pie,$(HOST_LDFLAGS)) -pthread -o $@ $^ $(HOST_LIBS) -lcriterion
@@ -169,7 +169,7 @@ FUZZ_LIB := $(filter-out vmm/%,$(HOST_LIB_SRC))
 
 $(O)/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB) $(SECCOMP_OBJS)
 	@mkdir -p $(@D)
-	$(call say,FUZZ)clang -std=c17 -g -O1 -D_GNU_SOURCE -I. -Iguest -fsanitize=fuzzer,address,undefined \
+	$(call say,FUZZ)clang -std=c17 -g -O1 -D_GNU_SOURCE -I. -iquote guest -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -pthread -o $@ $< $(FUZZ_LIB) $(SECCOMP_OBJS)
 
 .PHONY: fuzz

@@ -17,6 +17,7 @@
 # HW_TIMEOUT  seconds before the machine is killed        [300]
 # HW_CPUS, HW_MEM_MIB                                     [2, 2048]
 # HW_APPEND   more words for the kernel's command line
+# HW_QEMU     more words for QEMU, such as "-monitor unix:/tmp/monitor,server,nowait"
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -40,7 +41,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ $# -gt 0 ] || die "no command after --"
-for tool in qemu-system-x86_64 busybox cpio gzip; do
+for tool in qemu-system-x86_64 busybox cpio gzip gcc; do
     command -v "$tool" >/dev/null || die "$tool: not installed (apt-get install qemu-system-x86 busybox-static cpio)"
 done
 mkdir -p "$cache"
@@ -104,6 +105,7 @@ build_base() {
     printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
     cp "$here/init" "$root/init"
     chmod 755 "$root/init"
+    ${CC:-gcc} -O2 -static -o "$root/hold-vm" "$here/hold-vm.c"
     pack "$root" >"$cache/base.cpio.$$"
     mv "$cache/base.cpio.$$" "$cache/base.cpio"
     rm -rf "$root"
@@ -143,7 +145,8 @@ build_programs() {
 
 [ -d "$cache/kernel" ] || fetch_kernel
 if [ ! -e "$cache/base.cpio" ] || [ "$here/init" -nt "$cache/base.cpio" ] ||
-    [ "$here/run-hw.sh" -nt "$cache/base.cpio" ] || [ "$cache/kernel" -nt "$cache/base.cpio" ]; then
+    [ "$here/run-hw.sh" -nt "$cache/base.cpio" ] || [ "$here/hold-vm.c" -nt "$cache/base.cpio" ] ||
+    [ "$cache/kernel" -nt "$cache/base.cpio" ]; then
     build_base
 fi
 if [ $with_programs = 1 ] && { [ ! -e "$cache/programs.cpio" ] ||
@@ -189,6 +192,8 @@ qemu=(qemu-system-x86_64
     -chardev "file,id=console,path=$work/console" -serial chardev:console
     -chardev "stdio,id=command,signal=off" -serial chardev:command
     -chardev "file,id=result,path=$work/result" -serial chardev:result)
+# shellcheck disable=SC2206  # words are meant to be split
+qemu+=(${HW_QEMU:-})
 if [ $interactive = 1 ]; then
     saved=$(stty -g 2>/dev/null || true)
     timeout --foreground "${HW_TIMEOUT:-86400}" "${qemu[@]}" || true

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -403,5 +405,59 @@ Test(gofer_start, ordinary_user)
     waitpid(pid, &status, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
         cr_skip_test("not root");
+    cr_assert_eq(status, 0, "step %d", WEXITSTATUS(status));
+}
+
+/* The host's mounts below an export: there only where that was asked for, and procfs never. */
+static int below_mounts(void)
+{
+    char path[96];
+    int fd;
+
+    if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+        return 77;
+    snprintf(path, sizeof(path), "%s/over", dir);
+    mkdir(path, 0755);
+    snprintf(path, sizeof(path), "%s/over/hidden", dir);
+    close(open(path, O_CREAT | O_WRONLY, 0644));
+    snprintf(path, sizeof(path), "%s/over", dir);
+    if (mount("tmpfs", path, "tmpfs", 0, NULL))
+        return 77;
+    snprintf(path, sizeof(path), "%s/over/shown", dir);
+    fd = open(path, O_CREAT | O_WRONLY, 0644);
+    if (fd < 0)
+        return 1;
+    close(fd);
+    snprintf(path, sizeof(path), "%s/proc", dir);
+    mkdir(path, 0755);
+    if (mount("/proc", path, NULL, MS_BIND, NULL))
+        return 77;
+    list[1] = (struct gofer_export){ .host_path = dir, .writable = true, .cross_mounts = true };
+    if (client_spawn(&c, &config, text))
+        return 2;
+    if (client_version(&c, P9_VERSION_L) || client_attach(&c, ROOT, "export/0") || client_attach(&c, 2, "export/1"))
+        return 3;
+    if (client_walk(&c, ROOT, 10, "over") != -EACCES || client_walk(&c, ROOT, 10, "proc") != -EACCES)
+        return 4;
+    if (client_walk(&c, 2, 11, "over/shown") || client_open(&c, 11, O_RDWR))
+        return 5;
+    if (client_walk(&c, 2, 12, "over/hidden") || p9_get16(&c.in) != 1)
+        return 6; /* one component was passed, the other isn't there */
+    if (client_walk(&c, 2, 13, "proc") != -EACCES)
+        return 7;
+    client_end(&c);
+    return 0;
+}
+
+Test(gofer_start, mounts_below_an_export)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (!pid)
+        _exit(below_mounts());
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        cr_skip_test("no mounts can be made");
     cr_assert_eq(status, 0, "step %d", WEXITSTATUS(status));
 }
