@@ -300,7 +300,8 @@ static long select_user(int n, const uaddr_t addr[SET_COUNT], uint64_t deadline_
 
     if (n < 0)
         return -EINVAL;
-    s.n = (uint32_t)MIN((uint32_t)n, MAX(FD_TABLE_MAX, 64u));
+    /* As in Linux: bits beyond the descriptor table are ignored, not EBADF. */
+    s.n = (uint32_t)MIN((size_t)n, current->files->numbers.capacity);
     memcpy(s.addr, addr, sizeof(s.addr));
     ret = read_sets(&s);
     if (ret == 0)
