@@ -50,6 +50,7 @@ static int open_one(struct export *x, const struct gofer_export *wanted)
     x->mode = st.stx_mode;
     x->dev = path_dev(&st);
     x->ino = st.stx_ino;
+    x->mnt_id = st.stx_mnt_id;
     return 0;
 }
 

@@ -63,13 +63,19 @@ static void put_entry(const struct listing *l, const struct dirent_host *d, uint
     p9_put_str(l->out, d->name, strlen(d->name));
 }
 
+/* A mount of the host that isn't served isn't there. */
+static bool is_hidden(const struct listing *l, const struct statx *st)
+{
+    return !l->fid->x->cross_mounts && st->stx_mnt_id != l->fid->x->mnt_id;
+}
+
 /* An entry that went away meanwhile is left out. */
 static void put_entry_x(const struct listing *l, const struct dirent_host *d, uint64_t next)
 {
     struct p9_attr attr;
     struct statx st;
 
-    if (path_stat(fid_fd(l->fid), leads_out(l, d->name) ? "" : d->name, &st))
+    if (path_stat(fid_fd(l->fid), leads_out(l, d->name) ? "" : d->name, &st) || is_hidden(l, &st))
         return;
     path_attr(l->fid->x, &l->e->config.view, &st, &attr);
     p9_put_attr(l->out, &attr);

@@ -128,7 +128,7 @@ int path_stat(int fd, const char *name, struct statx *ret)
 {
     int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
 
-    return statx(fd, name, flags, STATX_BASIC_STATS | STATX_BTIME, ret) < 0 ? -errno : 0;
+    return statx(fd, name, flags, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, ret) < 0 ? -errno : 0;
 }
 
 uint64_t path_dev(const struct statx *st)

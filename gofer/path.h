@@ -23,6 +23,7 @@ struct export {
     mode_t mode;
     uint64_t dev;         /* device and inode number of its root */
     uint64_t ino;
+    uint64_t mnt_id;
     bool writable;
     bool world_only;
     bool cross_mounts;    /* mounts below it are part of it */

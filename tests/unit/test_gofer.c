@@ -437,14 +437,26 @@ static int below_mounts(void)
         return 2;
     if (client_version(&c, P9_VERSION_L) || client_attach(&c, ROOT, "export/0") || client_attach(&c, 2, "export/1"))
         return 3;
-    if (client_walk(&c, ROOT, 10, "over") != -EACCES || client_walk(&c, ROOT, 10, "proc") != -EACCES)
+    if (client_walk(&c, ROOT, 10, "over") != -ENOENT || client_walk(&c, ROOT, 10, "proc") != -ENOENT)
         return 4;
     if (client_walk(&c, 2, 11, "over/shown") || client_open(&c, 11, O_RDWR))
         return 5;
     if (client_walk(&c, 2, 12, "over/hidden") || p9_get16(&c.in) != 1)
         return 6; /* one component was passed, the other isn't there */
-    if (client_walk(&c, 2, 13, "proc") != -EACCES)
+    if (client_walk(&c, 2, 13, "proc") != -ENOENT)
         return 7;
+    client_end(&c);
+    if (client_spawn(&c, &config, text) || client_version(&c, P9_VERSION_VMM) || client_attach(&c, ROOT, "export/0"))
+        return 8;
+    if (client_open(&c, ROOT, O_RDONLY))
+        return 9;
+    p9_put32(client_begin(&c, 0, P9_Treaddirx), ROOT);
+    p9_put64(&c.out, 0);
+    p9_put32(&c.out, 4096);
+    if (client_call(&c))
+        return 10;
+    if (p9_get32(&c.in) != 2 * (P9_ATTR_SIZE + 8 + 2) + 3)
+        return 11; /* only . and .. are listed */
     client_end(&c);
     return 0;
 }
