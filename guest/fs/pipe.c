@@ -469,6 +469,9 @@ static long rendezvous(struct pipe *p, struct file *f)
     }
 }
 
+static const struct inode_ops pipe_inode_ops = { .evict = NULL };
+
+/* A pipe without a name, reopened through /proc/PID/fd, doesn't wait for the other end. */
 long fifo_open(struct inode *inode, struct file *f)
 {
     struct pipe *p = inode->pipe;
@@ -481,15 +484,13 @@ long fifo_open(struct inode *inode, struct file *f)
     if (!p)
         return -ENOMEM;
     attach(p, f);
-    err = rendezvous(p, f);
+    err = inode->ops == &pipe_inode_ops ? 0 : rendezvous(p, f);
     if (err < 0) {
         pipe_release(f);
         f->data = NULL;
     }
     return err;
 }
-
-static const struct inode_ops pipe_inode_ops = { .evict = NULL };
 
 static struct inode *pipe_inode(void)
 {
