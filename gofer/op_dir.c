@@ -354,7 +354,7 @@ static int rename_request(struct engine *e, struct request *rq, bool with_flags)
     struct p9_str wire_new = p9_get_str(&rq->in);
     uint32_t flags = with_flags ? p9_get32(&rq->in) : 0;
     char oldname[P9_NAME_MAX + 1], newname[P9_NAME_MAX + 1];
-    struct fid *olddir, *newdir;
+    struct fid *olddir = NULL, *newdir = NULL;
     int err = request_end(rq);
 
     if (!err)
@@ -404,7 +404,7 @@ int op_rename(struct engine *e, struct request *rq)
     uint32_t dirnumber = p9_get32(&rq->in);
     struct p9_str wire_name = p9_get_str(&rq->in);
     char name[P9_NAME_MAX + 1];
-    struct fid *fid, *dir;
+    struct fid *fid = NULL, *dir = NULL;
     char *kept;
     int err = request_end(rq);
 

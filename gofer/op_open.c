@@ -79,7 +79,7 @@ int op_lopen(struct engine *e, struct request *rq)
 {
     uint32_t number = p9_get32(&rq->in);
     uint32_t flags = p9_get32(&rq->in);
-    struct fid *fid;
+    struct fid *fid = NULL;
     int err = request_end(rq);
 
     if (!err)

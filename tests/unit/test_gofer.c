@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
@@ -471,5 +472,54 @@ Test(gofer_start, mounts_below_an_export)
     waitpid(pid, &status, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
         cr_skip_test("no mounts can be made");
+    cr_assert_eq(status, 0, "step %d", WEXITSTATUS(status));
+}
+
+/* A host that grants no namespaces at all, made by a namespace whose limit for more of them is 0. */
+static int without_namespaces(void)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[2] = { 0 };
+    char path[96];
+    int fd;
+
+    if (unshare(CLONE_NEWUSER))
+        return 77;
+    fd = open("/proc/sys/user/max_user_namespaces", O_WRONLY);
+    if (fd < 0 || write(fd, "0", 1) != 1)
+        return 77;
+    close(fd);
+    if (syscall(126 /* capset */, &header, none))
+        return 1;
+    if (client_spawn(&c, &config, text))
+        return 2;
+    if (c.layers & (JAIL_NAMESPACES | JAIL_ROOT))
+        return 3;
+    if ((c.layers & (JAIL_SECCOMP | JAIL_NO_CAPS | JAIL_NO_NEW_PRIVS | JAIL_PDEATHSIG)) !=
+        (JAIL_SECCOMP | JAIL_NO_CAPS | JAIL_NO_NEW_PRIVS | JAIL_PDEATHSIG))
+        return 4;
+    if (client_version(&c, P9_VERSION_L) || client_attach(&c, ROOT, "export/0"))
+        return 5;
+    if (client_walk(&c, ROOT, 10, "") || client_create(&c, 10, "f", O_RDWR, 0644) || client_write(&c, 10, 0, "x", 1) != 1)
+        return 6;
+    if (client_walk(&c, ROOT, 11, "f") || client_open(&c, 11, O_RDONLY))
+        return 7;
+    snprintf(path, sizeof(path), "%s/d", dir);
+    if (mkdir(path, 0755) || client_walk(&c, ROOT, 12, "d") || client_walk(&c, 12, 13, "..") != -EINVAL)
+        return 8; /* without a mount of our own it could lead out */
+    client_end(&c);
+    return 0;
+}
+
+Test(gofer_start, a_host_without_namespaces)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (!pid)
+        _exit(without_namespaces());
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        cr_skip_test("no user namespaces");
     cr_assert_eq(status, 0, "step %d", WEXITSTATUS(status));
 }
