@@ -150,6 +150,12 @@ int vm_memory_init(struct vm *vm, uint64_t mem_limit, int arena_fd, size_t arena
     if (init_window(&vm->window_ro, GPA_WINDOW_RO_BASE, GPA_WINDOW_RO_END, false) < 0 ||
         init_window(&vm->window_rw, GPA_WINDOW_RW_BASE, GPA_WINDOW_RW_END, true) < 0)
         return fail("window");
+    /* Every dynamic program maps files. Added while the vCPU runs, a slot takes up to 6 ms (SRCU grace periods). */
+    err = vm_window_reach(vm, &vm->window_ro, 0, WINDOW_PIECE);
+    if (err < 0) {
+        log_errno("window", err);
+        return -1;
+    }
     vm->shared = (struct shared_page *)(void *)(vm->ram + GPA_SHARED);
     vm->clock = (struct clock_page *)(void *)(vm->ram + GPA_CLOCK);
     return 0;
