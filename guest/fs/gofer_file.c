@@ -249,6 +249,26 @@ static ssize_t read_window(struct inode *inode, struct iter *to, uint64_t offset
     return (ssize_t)done;
 }
 
+/* Programs and libraries are mapped anyway after their headers are read: then the headers come from there too. */
+#define IMAGE_SIZE_MIN (16u << 10)
+
+static bool is_image(const struct inode *inode, const struct iter *to)
+{
+    const struct gofer_inode *gi = gofer_i(inode);
+    const char *name = gi->name;
+
+    if (inode->size < IMAGE_SIZE_MIN || gi->open_count == 0)
+        return false;
+    if (to->kernel && (inode->mode & 0111))
+        return true; /* exec */
+    while (name && (name = strchr(name, '.')) != NULL) {
+        if (name[1] == 's' && name[2] == 'o' && (name[3] == '.' || name[3] == '\0'))
+            return true;
+        name++;
+    }
+    return false;
+}
+
 static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
 {
     struct gofer_inode *gi = gofer_i(f->inode);
@@ -258,7 +278,7 @@ static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
     if (offset >= f->inode->size)
         return 0;
     to->left = MIN(to->left, f->inode->size - offset);
-    if (gi->hot_reads >= HOT_READS && to->left <= HOT_READ_MAX)
+    if (to->left <= HOT_READ_MAX && (gi->hot_reads >= HOT_READS || (gi->hot_reads == 0 && is_image(f->inode, to))))
         gofer_map_for_read(f);
     if (gi->map[0] || gi->map[1]) {
         gofer_behind_wait(f->inode); /* those writes go around the window */
