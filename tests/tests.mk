@@ -54,7 +54,7 @@ check-tests: guest-programs ## the tests themselves: compare two native runs
 	$(TESTS_Q)$(RUN_E2E) --list tests/e2e/cases.list --list tests/guest/cases.list --no-checks --native-only
 
 bench: $(VMM) guest-programs ## measurements beside native, runsc and crun
-	$(TESTS_Q)$(TEST_PYTHON) bench/bench.py --vmm $(VMM) --guest-dir $(GUEST_TESTS) --out $(O)/bench
+	$(TESTS_Q)$(TEST_PYTHON) bench/bench.py --vmm $(VMM) --guest-dir $(GUEST_TESTS) --out $(O)/bench $(if $(CASE),--case $(CASE))
 
 $(GUEST_TESTS):
 	$(TESTS_Q)mkdir -p $@
