@@ -207,7 +207,7 @@ def version(settings, log):
         require(word in result.out.decode().lower(), f'--version --verbose does not say what of {word} is active')
 
 
-@check('hw')
+@check()
 def both_forms_of_the_command(settings, log):
     expect(vmm(settings, log, '--app', '/bin/echo', '--', 'a', '--mem'), 0, b'a --mem\n', b'')
     expect(vmm(settings, log, '--app', '/bin/echo', 'a', 'b'), 0, b'a b\n', b'')
@@ -216,7 +216,7 @@ def both_forms_of_the_command(settings, log):
     expect(vmm(settings, log, 'echo', 'by', 'PATH'), 0, b'by PATH\n', b'')
 
 
-@check('hw')
+@check()
 def program_outside_the_view(settings, log):
     with workdir() as folder:
         shutil.copy('/bin/busybox', folder + '/my-prog')
@@ -273,7 +273,7 @@ def program_missing(settings, log):
     expect_message(vmm(settings, log, '--app', './no-such-program'), 127, 'no-such-program')
 
 
-@check('hw')
+@check()
 def program_not_executable(settings, log):
     with workdir() as folder:
         path = write_file(folder + '/data', 'not a program\n')
@@ -286,7 +286,7 @@ def program_not_executable(settings, log):
         expect_message(result, result.status if result.status in (126, 127) else 126, '/bin/true/x')
 
 
-@check('hw')
+@check()
 def program_broken(settings, log):
     with open(guest(settings, 'hello-static'), 'rb') as file:
         elf = file.read()
@@ -313,7 +313,7 @@ def program_broken(settings, log):
                 raise Failure(f'{name}: {failure}')
 
 
-@check('hw')
+@check()
 def interpreter_missing(settings, log):
     with workdir() as folder:
         path = write_file(folder + '/script', '#!/nonexistent/interpreter\n', 0o755)
@@ -371,7 +371,7 @@ def as_an_ordinary_user(settings, log):
 # --- options that change what the program sees --------------------------------------------------------
 
 
-@check('hw')
+@check()
 def environment(settings, log):
     host = dict(runner.ENVIRONMENT, SECRET='s', LC_ALL='C', TZ='UTC', EXTRA='e')
     def names(*options):
@@ -385,14 +385,14 @@ def environment(settings, log):
     require(names('--env-all') == host, '--env-all')
 
 
-@check('hw')
+@check()
 def working_directory(settings, log):
     expect(vmm(settings, log, *shell('pwd')), 0, b'/\n', b'')
     expect(vmm(settings, log, '--cwd', '/usr/share', *shell('pwd')), 0, b'/usr/share\n', b'')
     expect(vmm(settings, log, *shell('pwd'), cwd='/usr'), 0, b'/\n', b'')
 
 
-@check('hw')
+@check()
 def identity(settings, log):
     expect(vmm(settings, log, '--app', '/bin/busybox', '--', 'id', '-u'), 0, b'0\n', b'')
     expect(vmm(settings, log, '--uid', '1234', '--gid', '55', '--app', '/bin/busybox', '--', 'id', '-u'), 0, b'1234\n', b'')
@@ -401,7 +401,7 @@ def identity(settings, log):
     expect(vmm(settings, log, '--hostname', 'box-7', '--app', '/bin/busybox', '--', 'uname', '-n'), 0, b'box-7\n', b'')
 
 
-@check('hw')
+@check()
 def view_of_the_host(settings, log):
     """Without --root: the system's programs, synthesised /etc files, and nothing private."""
     for path in ('/root', '/home', '/etc/shadow', '/etc/ssh', '/var/log', '/etc/hostname-of-host', '/sys/kernel/debug',
@@ -435,7 +435,7 @@ def bind_read_only(settings, log):
                b'from the host\n', b'')
 
 
-@check('hw')
+@check()
 def bind_read_write(settings, log):
     for cache in ('', ',cache=exclusive', ',cache=shared', ',cache=none'):
         with workdir() as folder:
@@ -471,7 +471,7 @@ def bind_stays_inside(settings, log):
             require(result.status == 1 and b'secret\n' not in result.out, f'{name} gave {result.out!r}')
 
 
-@check('hw')
+@check()
 def later_mounts_over_earlier(settings, log):
     with workdir() as a, workdir() as b:
         write_file(a + '/f', 'a\n')
@@ -484,13 +484,13 @@ def later_mounts_over_earlier(settings, log):
                b'a\n', b'')
 
 
-@check('hw')
+@check()
 def tmpfs_option(settings, log):
     expect(vmm(settings, log, '--tmpfs', '/usr/share', *shell('echo hi > /usr/share/x; read l < /usr/share/x; echo $l /usr/share/*')),
            0, b'hi /usr/share/x\n', b'')
 
 
-@check('hw')
+@check()
 def root_option(settings, log):
     with workdir() as root:
         os.makedirs(root + '/bin')
@@ -526,7 +526,7 @@ def timeout_option(settings, log):
     expect(vmm(settings, log, '--timeout', '1m', '/bin/true'), 0, b'', b'')
 
 
-@check('hw')
+@check()
 def cpu_time_option(settings, log):
     result = vmm(settings, log, '--cpu-time', '1', '--timeout', '30', *shell('while :; do :; done'))
     require(result.status in (124, 137, 152), f'status {result.status}')
@@ -554,7 +554,7 @@ def memory_option(settings, log):
     require(result.status == 1 and (b'No space' in result.err or b'memory' in result.err), f'tmpfs: {result.status} {result.err!r}')
 
 
-@check('hw')
+@check()
 def fsize_option(settings, log):
     with workdir() as folder:
         result = vmm(settings, log, '--fsize', '1M', '--bind', f'{folder}:/data:rw', '--app', '/bin/busybox', '--', 'dd',
@@ -573,7 +573,7 @@ def pids_option(settings, log):
 # --- tracing and reports ------------------------------------------------------------------------
 
 
-@check('hw')
+@check()
 def strace_option(settings, log):
     result = expect(vmm(settings, log, '--strace', '/bin/echo', 'hi'), 0, b'hi\n')
     for word in (b'openat(', b'write(1, ', b'exit_group(0)'):
@@ -616,7 +616,7 @@ def quiet_option(settings, log):
 # --- stdio -------------------------------------------------------------------------------------
 
 
-@check('hw')
+@check()
 def stdin_as_pipe_file_and_closed(settings, log):
     data = bytes(range(256)) * 1000
     expect(vmm(settings, log, '--app', '/bin/busybox', '--', 'cat', stdin=data), 0, data, b'')
@@ -644,7 +644,7 @@ def stdin_as_pipe_file_and_closed(settings, log):
                 f'{redirection}: status {result.status} {result.out!r} {result.err!r}, native {native.status} {native.out!r}')
 
 
-@check('hw')
+@check()
 def stdout_full(settings, log):
     for command in (['/bin/busybox', 'echo', 'hi'], ['/bin/echo', 'hi'], ['/bin/cat', '/usr/lib/os-release']):
         with open('/dev/full', 'wb') as full:
@@ -673,7 +673,7 @@ def reader_goes_away(settings, log):
     require(status == 44, f'EPIPE: status {status}, {err!r}')
 
 
-@check('hw')
+@check()
 def slow_reader_and_slow_writer(settings, log):
     process = start(settings, '--app', '/bin/busybox', '--', 'seq', '1', '200000')
     time.sleep(0.5)  # the pipe is full by now; the program blocks, not the machine
@@ -874,8 +874,10 @@ def host_signals_end_the_program(settings, log):
         number = getattr(signal, 'SIG' + name)
         process = start(settings, *shell('echo ready; read x'), stdin=subprocess.PIPE)
         wait_line(process.stdout)
+        held, process.stdin = process.stdin, None  # open until the end: its EOF would race with the signal
         process.send_signal(number)
         status, _, err = finish(process, log)
+        held.close()
         require(status == 128 + number, f'SIG{name}: status {status}, {err!r}')
 
 
@@ -979,7 +981,7 @@ def nothing_inherited(settings, log):
         os.close(write_end)
 
 
-@check('hw')
+@check()
 def two_at_once(settings, log):
     processes = [start(settings, '--app', '/bin/busybox', '--', 'sha256sum', '/bin/busybox') for _ in range(6)]
     outputs = {finish(process, log)[:2] for process in processes}

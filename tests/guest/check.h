@@ -32,10 +32,19 @@ static inline bool check_report(bool ok, const char *file, int line, const char 
 }
 
 /* The expression holds. Evaluates to its truth. */
-#define CHECK(expression) check_report((expression), __FILE__, __LINE__, #expression, errno)
+#define CHECK(expression)                                                                           \
+    ({                                                                                              \
+        bool check_ok_ = (expression);                                                              \
+        check_report(check_ok_, __FILE__, __LINE__, #expression, errno);                            \
+    })
 
 /* The call succeeds, that is, does not return -1. */
-#define CHECK_OK(call) (errno = 0, check_report((long)(call) != -1, __FILE__, __LINE__, #call, errno))
+#define CHECK_OK(call)                                                                              \
+    ({                                                                                              \
+        errno = 0;                                                                                  \
+        bool check_ok_ = (long)(call) != -1;                                                        \
+        check_report(check_ok_, __FILE__, __LINE__, #call, errno);                                  \
+    })
 
 /* The call returns -1 with exactly this errno. */
 #define CHECK_ERRNO(call, expected)                                                                 \
