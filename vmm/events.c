@@ -132,6 +132,23 @@ static void take_timer(struct sandbox *sb, enum timer which)
     }
 }
 
+/*
+ * Notes of the gofer. We don't wait for its READY: it looks at the ring only when it is jailed, and until then the guest's first
+ * requests lie there.
+ */
+static bool take_notes(void)
+{
+    struct gofer_note note;
+    int err = window_drain(&note);
+
+    if (note.type == GOFER_NOTE_FAILED) {
+        note.text[sizeof(note.text) - 1] = '\0';
+        log_error(NULL, "%s", note.text);
+        _exit(STATUS_VMM_ERROR);
+    }
+    return err == 0;
+}
+
 static void gofer_gone(struct sandbox *sb)
 {
     __atomic_store_n(&gofer_died, true, __ATOMIC_RELAXED);
@@ -163,7 +180,7 @@ static void *event_loop(void *arg)
             fd_take_event(sb->deadline_fd);
             vcpu_kick(sb, PENDING_DEADLINE);
         }
-        if (fds[3].revents && window_drain(NULL) < 0) {
+        if (fds[3].revents && !take_notes()) {
             gofer_gone(sb);
             fds[3].fd = -1;
         }

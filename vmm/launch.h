@@ -17,7 +17,7 @@ struct launch {
 /* Start the gofer's process; it sets itself up while we go on. stdio_open: bit n for descriptor n. 0, or -1 after one line. */
 int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, unsigned stdio_open);
 
-/* Wait until the gofer has said that it is ready and jailed. 0, or -1 after one line. */
+/* For --version: wait until the gofer has said that it is ready and jailed. 0, or -1 after one line. */
 int launch_wait_ready(struct launch *l);
 
 /* Give up what the vmm doesn't need any more: namespaces, root, capabilities, limits. Single-threaded. 0, or -1 after one line. */

@@ -102,7 +102,7 @@ static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)
         return STATUS_VMM_ERROR;
     }
     mark(sb, 2);
-    if (launch_jail_self(l) < 0 || launch_wait_ready(l) < 0)
+    if (launch_jail_self(l) < 0)
         return STATUS_VMM_ERROR;
     mark(sb, 3);
     clock_init(sb->vm.clock, tsc_khz);

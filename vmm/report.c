@@ -61,7 +61,7 @@ static void put_exits(FILE *out, const struct exit_counts *c)
 /* Phases in microseconds since the start of vmm; the shim's are TSC readings, converted by the clock page. */
 static void put_phases(FILE *out, const struct sandbox *sb)
 {
-    static const char *const own[] = { "options", "gofer_started", "vm_created", "gofer_ready", "run" };
+    static const char *const own[] = { "options", "gofer_started", "vm_created", "jailed", "run" };
     const struct clock_page *c = sb->vm.clock;
     const char *comma = "";
 

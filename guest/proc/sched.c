@@ -1,5 +1,7 @@
 /*
- * The scheduler: one vCPU, a queue of runnable threads, turns of SCHED_SLICE_NS while there is more than one.
+ * The scheduler: one vCPU, and a queue of runnable threads ordered by how much CPU time they have had (as CFS of Linux:
+ * vruntime, weighted by the nice value). Who has had least runs next, for at most SCHED_SLICE_NS if others wait; who
+ * wakes up after a sleep is placed a little before those that compute, so that handing work to and fro isn't held up by them.
  *
  * There is no idle thread: a thread that parks looks for the next one itself, on its own stack, and idles there if nobody
  * can run. Nothing preempts the shim; the app is preempted by a kick of the vmm, for which the scheduler keeps one
@@ -32,11 +34,17 @@
 /* How long the app may go on when the gofer has died. */
 #define GOFER_GRACE_NS NSEC_PER_SEC
 
+/* How far a thread that has slept is placed before the others, and how far before current it must be to interrupt it. */
+#define SLEEPER_CREDIT_NS 4000000ull
+#define WAKEUP_GRANULARITY_NS 1000000ull
+
 struct thread *current;
 
 static struct thread boot_thread;
-static struct list run_queue = LIST_INIT(run_queue);
+static struct rb_root run_queue;     /* by vruntime; without current */
+static struct thread *leftmost;      /* the first of it */
 static uint64_t run_queue_length;
+static uint64_t min_vruntime;        /* of who could run; never goes back */
 static bool (*pollers[POLLER_MAX])(void);
 static size_t poller_count;
 static uint64_t armed_ns = NEVER; /* what the vmm knows */
@@ -76,25 +84,76 @@ static void poll_all(void)
 
 /* --- the run queue --- */
 
-static void make_runnable(struct thread *t)
+/* Linux's sched_prio_to_weight: a step of nice is a quarter more or less CPU time. */
+static const uint32_t weight_of_nice[40] = {
+    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904,
+    3906,  3121,  2501,  1991,  1586,  1277,  1024,  820,   655,   526,   423,  335,  272,  215,
+    172,   137,   110,   87,    70,    56,    45,    36,    29,    23,    18,   15,
+};
+
+static void account(struct thread *t, uint64_t now)
 {
-    t->state = THREAD_RUNNABLE;
-    list_push_back(&run_queue, &t->run_node);
+    uint64_t delta = now - t->run_start_ns;
+
+    t->cpu_ns += delta;
+    t->proc->cpu_ns += delta;
+    t->vruntime += t->nice ? delta * 1024 / weight_of_nice[t->nice + 20] : delta;
+    t->run_start_ns = now;
+    min_vruntime = MAX(min_vruntime, leftmost ? MIN(leftmost->vruntime, t->vruntime) : t->vruntime);
+}
+
+static struct thread *thread_of(struct rb_node *node)
+{
+    return node ? rb_entry(node, struct thread, run_node) : NULL;
+}
+
+static void enqueue(struct thread *t)
+{
+    struct rb_node **link = &run_queue.node, *parent = NULL;
+    bool first = true;
+
+    while (*link) {
+        parent = *link;
+        if (t->vruntime < thread_of(parent)->vruntime) {
+            link = &parent->left;
+        } else { /* equals go right: round robin */
+            link = &parent->right;
+            first = false;
+        }
+    }
+    rb_link(&t->run_node, parent, link);
+    rb_insert_fixup(&run_queue, &t->run_node);
+    if (first)
+        leftmost = t;
     run_queue_length++;
-    if (!idling)
-        cpu_work |= WORK_DEADLINE; /* current's turn has an end from now on */
 }
 
 static struct thread *take_runnable(void)
 {
-    struct thread *t;
+    struct thread *t = leftmost;
 
-    if (list_empty(&run_queue))
+    if (!t)
         return NULL;
-    t = list_first(&run_queue, struct thread, run_node);
-    list_remove(&t->run_node);
+    leftmost = thread_of(rb_next(&t->run_node));
+    rb_erase(&run_queue, &t->run_node);
     run_queue_length--;
+    min_vruntime = MAX(min_vruntime, t->vruntime);
     return t;
+}
+
+/* A long sleep doesn't save up CPU time, a short one gives a small lead. */
+static void make_runnable(struct thread *t)
+{
+    uint64_t floor;
+
+    if (!idling) {
+        account(current, clock_mono_ns());
+        cpu_work |= WORK_DEADLINE; /* current's turn has an end from now on */
+    }
+    floor = min_vruntime > SLEEPER_CREDIT_NS ? min_vruntime - SLEEPER_CREDIT_NS : 0;
+    t->state = THREAD_RUNNABLE;
+    t->vruntime = MAX(t->vruntime, floor);
+    enqueue(t);
 }
 
 void thread_wake(struct thread *t)
@@ -176,16 +235,10 @@ static uint64_t look_around(void)
     return now;
 }
 
-/* A kick that made somebody runnable is worth a switch at once: who waits for I/O has used little time. */
 void sched_handle_pending(uint32_t bits)
 {
-    uint64_t before = run_queue_length;
-
     handle_bits(bits);
-    timer_expire(clock_mono_ns());
-    if (run_queue_length > before)
-        cpu_work |= WORK_RESCHED;
-    cpu_work |= WORK_DEADLINE;
+    cpu_work |= WORK_DEADLINE; /* due timers are fired, and it is looked at whose turn it is */
 }
 
 /* --- deadlines --- */
@@ -194,6 +247,17 @@ void sched_deadline_changed(void)
 {
     if (!idling)
         cpu_work |= WORK_DEADLINE;
+}
+
+/* Is it another thread's turn? Current's CPU time is up to date. */
+static bool turn_is_over(uint64_t now)
+{
+    if (leftmost->vruntime + WAKEUP_GRANULARITY_NS < current->vruntime)
+        return true;
+    if (now < slice_end_ns)
+        return false;
+    slice_end_ns = now + SCHED_SLICE_NS;
+    return leftmost->vruntime <= current->vruntime;
 }
 
 /* Current goes back to the app: make sure that the vmm kicks it when something is due. */
@@ -205,8 +269,9 @@ static void arm_deadline(void)
     due = timer_nearest();
     if (current->proc->cpu_timers)
         due = MIN(due, cputimer_check(current, now));
-    if (!list_empty(&run_queue)) {
-        if (slice_end_ns <= now) {
+    if (leftmost) {
+        account(current, now);
+        if (turn_is_over(now)) {
             cpu_work |= WORK_RESCHED;
             return;
         }
@@ -218,26 +283,11 @@ static void arm_deadline(void)
     hypercall(HYPERCALL_DEADLINE, due, 0, 0, 0, 0);
 }
 
-void sched_return_work(struct regs *regs)
-{
-    uint32_t work = cpu_work;
-
-    cpu_work &= ~(WORK_RESCHED | WORK_DEADLINE);
-    if (work & WORK_RESCHED)
-        thread_yield();
-    if (cpu_work & WORK_SIGNAL) {
-        cpu_work &= ~WORK_SIGNAL;
-        current->work = 0;
-        signal_deliver(regs);
-    }
-    arm_deadline();
-}
-
 /* --- idling --- */
 
 static bool something_to_do(void)
 {
-    return !list_empty(&run_queue) || READ_ONCE(shared_page()->pending) != 0;
+    return leftmost || READ_ONCE(shared_page()->pending) != 0;
 }
 
 /* Poll until something happens or limit. True if something did. */
@@ -364,13 +414,6 @@ static void switch_to(struct thread *next)
     sched_started();
 }
 
-static void account(struct thread *t, uint64_t now)
-{
-    t->cpu_ns += now - t->run_start_ns;
-    t->proc->cpu_ns += now - t->run_start_ns;
-    t->run_start_ns = now;
-}
-
 void sched_account(void)
 {
     account(current, clock_mono_ns());
@@ -381,7 +424,16 @@ uint64_t sched_thread_cpu_ns(const struct thread *t)
     return t->cpu_ns + (t == current ? clock_mono_ns() - t->run_start_ns : 0);
 }
 
-/* Give the vCPU to whoever is next; returns once it is current's turn again. */
+/* Current, accounted up to now, gives the vCPU to next; returns once it is current's turn again. */
+static void run(struct thread *next, uint64_t now)
+{
+    next->run_start_ns = now;
+    slice_end_ns = now + SCHED_SLICE_NS;
+    if (next != current)
+        switch_to(next);
+}
+
+/* Current isn't in the queue: somebody else must run, or it is woken while the vCPU idles. */
 static void schedule(void)
 {
     uint64_t now;
@@ -389,10 +441,21 @@ static void schedule(void)
 
     account(current, clock_mono_ns());
     next = pick_next(&now);
-    next->run_start_ns = now;
-    slice_end_ns = now + SCHED_SLICE_NS;
+    run(next, now);
+}
+
+/* Current has had its turn; it goes on if it still has had least. */
+static void preempt(void)
+{
+    uint64_t now = look_around();
+    struct thread *next;
+
+    account(current, now);
+    enqueue(current);
+    next = pick_next(&now);
     if (next != current)
-        switch_to(next);
+        current->involuntary_switches++;
+    run(next, now);
 }
 
 static bool interrupted(enum park_mode mode)
@@ -434,15 +497,33 @@ int thread_park(uint64_t deadline_ns, bool interruptible)
     return sched_park(deadline_ns, interruptible ? PARK_INTERRUPTIBLE : PARK_UNINTERRUPTIBLE);
 }
 
+/* The next one runs even if current has had less. */
 void thread_yield(void)
 {
-    look_around();
-    if (list_empty(&run_queue))
+    uint64_t now = look_around();
+    struct thread *next = take_runnable();
+
+    if (!next)
         return;
+    account(current, now);
     current->involuntary_switches++;
-    list_push_back(&run_queue, &current->run_node);
-    run_queue_length++;
-    schedule();
+    enqueue(current);
+    run(next, now);
+}
+
+void sched_return_work(struct regs *regs)
+{
+    uint32_t work = cpu_work;
+
+    cpu_work &= ~(WORK_RESCHED | WORK_DEADLINE);
+    if (work & WORK_RESCHED)
+        preempt();
+    if (cpu_work & WORK_SIGNAL) {
+        cpu_work &= ~WORK_SIGNAL;
+        current->work = 0;
+        signal_deliver(regs);
+    }
+    arm_deadline();
 }
 
 /* --- beginning and end of a thread --- */
@@ -451,6 +532,7 @@ void sched_start(struct thread *t, void (*fn)(void *))
 {
     *(uint64_t *)t->kstack_base = STACK_CANARY;
     t->krsp = kstack_prepare((uint64_t)t->regs, fn, t);
+    t->vruntime = current->vruntime; /* no lead for having been born */
     make_runnable(t);
 }
 
@@ -460,9 +542,7 @@ static _Noreturn void run_others(void)
     uint64_t now;
     struct thread *next = pick_next(&now);
 
-    next->run_start_ns = now;
-    slice_end_ns = now + SCHED_SLICE_NS;
-    switch_to(next);
+    run(next, now);
     panic("thread %d ran after its end", current->tid);
 }
 

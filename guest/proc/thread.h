@@ -36,7 +36,8 @@ struct sigqueue {
 struct thread {
     struct list all_node;    /* every thread */
     struct list proc_node;   /* process->threads */
-    struct list run_node;    /* run queue */
+    struct rb_node run_node; /* run queue */
+    uint64_t vruntime;       /* its place there: weighted CPU time */
     struct thread *hash_next; /* threads by tid */
     int tid;
     enum thread_state state;

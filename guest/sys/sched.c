@@ -1,6 +1,6 @@
 /*
- * Scheduling parameters (sched(7)). There is one CPU and one queue: policies, priorities and nice values are kept,
- * checked and reported as Linux does, and change nothing else.
+ * Scheduling parameters (sched(7)). There is one CPU and one fair queue, in which nice values count; policies and real-time
+ * priorities are kept, checked and reported as Linux does, and change nothing else.
  */
 #include "proc/sched.h"
 
