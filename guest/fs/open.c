@@ -231,9 +231,13 @@ static struct file *open_create(struct walk *w, uint32_t flags, uint32_t mode)
         if (is_err(d))
             return (struct file *)d;
         if (!created && S_ISLNK(d->inode->mode) && !(flags & O_NOFOLLOW)) {
+            bool magic = d->inode->ops->jump != NULL;
+
             err = walk_follow(w, d);
             if (err < 0)
                 return err_ptr(err);
+            if (magic) /* it led to a file, not to a name that might have to be made */
+                return open_found(&w->path, flags);
             continue;
         }
         err = walk_step(w, d);
