@@ -42,7 +42,7 @@ static char state_of(const struct proc_node *node)
 
     if (node->proc->zombie)
         return 'Z';
-    if (!t)
+    if (!t || node->proc == init_process)
         return 'S';
     switch (t->state) {
     case THREAD_RUNNABLE:
@@ -93,6 +93,9 @@ static void handled_sets(const struct process *p, sigset *ignored, sigset *caugh
 
 static uint64_t start_ticks(const struct process *p)
 {
+    /* init has no program and no time of its own: it is as old as the app */
+    if (p == init_process && !list_empty(&all_processes))
+        p = list_first(&all_processes, struct process, all_node);
     return (p->start_ns + (clock_boot_ns() - clock_mono_ns())) / NS_PER_TICK;
 }
 
@@ -113,7 +116,7 @@ static void put_stat_times(struct seq *s, const struct proc_node *node)
 {
     const struct process *p = node->proc;
     const struct thread *t = thread_of(node);
-    uint64_t cpu = node->tid && t ? t->cpu_ns : process_cpu_ns(p);
+    uint64_t cpu = node->tid && t ? t->cpu_ns : p == init_process ? 0 : process_cpu_ns(p);
 
     seq_printf(s, "%lu %lu %lu %lu %lu 0 %lu 0 %d %d %u 0 %lu ", (unsigned long)p->min_faults,
                (unsigned long)p->child_min_faults, (unsigned long)p->maj_faults, (unsigned long)p->child_maj_faults,

@@ -26,6 +26,8 @@ static struct stdio *stdio_i(const struct file *f)
     return f->data;
 }
 
+static const struct file_ops stdio_reopened_ops;
+
 /* --- attributes --- */
 
 static void take_attr(struct inode *inode, const struct p9_attr *attr)
@@ -81,11 +83,11 @@ static int stdio_setattr(struct inode *inode, const struct attr *attr)
     return (int)err;
 }
 
-/* /proc/self/fd/N and /dev/stdout lead here: another open file on the same descriptor. */
+/* /proc/self/fd/N and /dev/stdout lead here: another open file, with a position of its own if the host's file has one. */
 static int stdio_open(struct inode *inode, struct file *f)
 {
     f->data = inode->data;
-    f->ops = &stdio_ops;
+    f->ops = S_ISREG(inode->mode) ? &stdio_reopened_ops : &stdio_ops;
     return 0;
 }
 
@@ -407,6 +409,49 @@ const struct file_ops stdio_ops = {
     .seek = stdio_seek,
     .poll = stdio_poll,
     .ioctl = stdio_ioctl,
+    .fsync = stdio_fsync,
+    .mmap = stdio_mmap,
+    .page = stdio_page,
+};
+
+/* --- a redirected file, opened again --- */
+
+static ssize_t reopened_read(struct file *f, struct iter *to, uint64_t *pos)
+{
+    ssize_t n = gofer_read_fid(stdio_i(f)->fid, to, *pos);
+
+    if (n > 0)
+        *pos += (uint64_t)n;
+    return n;
+}
+
+static ssize_t reopened_write(struct file *f, struct iter *from, uint64_t *pos)
+{
+    ssize_t n;
+
+    if (f->flags & O_APPEND) {
+        n = stdio_getattr(f->inode, STATX_SIZE);
+        if (n < 0)
+            return n;
+        *pos = f->inode->size;
+    }
+    n = gofer_write_fid(stdio_i(f)->fid, from, *pos);
+    if (n > 0)
+        *pos += (uint64_t)n;
+    return n;
+}
+
+static loff_t reopened_seek(struct file *f, loff_t offset, int whence)
+{
+    int err = stdio_getattr(f->inode, STATX_SIZE);
+
+    return err < 0 ? err : seek_generic(f, offset, whence);
+}
+
+static const struct file_ops stdio_reopened_ops = {
+    .read = reopened_read,
+    .write = reopened_write,
+    .seek = reopened_seek,
     .fsync = stdio_fsync,
     .mmap = stdio_mmap,
     .page = stdio_page,
