@@ -253,6 +253,7 @@ kstack_prepare:
     lea -64(%rdi), %rax
     ret
 kstack_first:
+    sub $8, %rsp                       /* as the ABI wants it at a call */
     mov %r13, %rdi
     call *%r12
     ud2
