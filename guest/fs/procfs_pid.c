@@ -302,13 +302,11 @@ static int show_comm(struct seq *s, const struct proc_node *node)
     return 0;
 }
 
-static int store_comm(const struct proc_node *node, char *text, size_t n)
+/* A newline becomes part of the name, as in Linux. */
+static int store_comm(const struct proc_node *node, char *text, size_t n UNUSED)
 {
     struct thread *t = thread_of(node);
-    char *newline = memchr(text, '\n', n);
 
-    if (newline)
-        *newline = '\0';
     if (!t || node->proc != current->proc)
         return -EINVAL;
     strlcpy(t->comm, text, sizeof(t->comm));
