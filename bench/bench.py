@@ -1,14 +1,18 @@
 #!/usr/bin/python3
-"""What vmm costs, beside native and, where installed, Debian's runsc and crun. No pass or fail.
+"""Measure vmm beside native runs, runsc and crun, in turn in the same run. Nothing passes or fails here.
 
-    bench/bench.py --vmm build/vmm --guest-dir build/guest-tests --out build/bench [--rounds N] [--case NAME]
+    bench/bench.py [--rounds N] [--vmm PATH] [--guest-dir DIR] [--out DIR] [GROUP...]
 
-Every case runs in all ways one after the other, round by round, so that what else the machine does hits all of them alike.
-Writes results.json and table.txt; medians with the smallest and largest value, and the ratio to native.
+GROUP: start (start to exit), memory (per idle sandbox), io, calls; all of them if none is named.
+Prints a table, and writes it with all samples to DIR/bench.json and DIR/bench.txt. Each value is a median with
+the range from the first to the third quartile; runners take turns within a round, so that a
+load on the machine falls on all of them alike.
 """
+
 import argparse
 import json
 import os
+import platform
 import re
 import shutil
 import statistics
@@ -17,208 +21,383 @@ import sys
 import tempfile
 import time
 
-TRUE = '/bin/true'
+TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+ENVIRONMENT = {'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': '/root',
+               'TERM': 'xterm', 'LANG': 'C.UTF-8'}
 
 
-def runsc_ways():
-    """Rootless runsc needs nothing but itself; --network=none as our sandbox has none either."""
-    path = shutil.which('runsc')
-    if not path:
-        return []
-    flags = ['--network=none', '--ignore-cgroups']
-    if os.getuid() != 0:
-        flags.append('--rootless')
-    return [('runsc', [path, *flags, 'do'])]
+# --- runners: how each of them starts a program ---------------------------------------------------------
 
 
-class Crun:
-    """crun wants a bundle: a root with the host's /usr and the program's folder, bound read-only, and one process."""
-
-    def __init__(self):
-        self.path = shutil.which('crun')
-        self.bundle = tempfile.mkdtemp(prefix='vmm-bench-')
-        self.number = 0
-        root = self.bundle + '/root'
-        for folder in ('usr', 'proc', 'dev', 'sys', 'etc', 'tmp'):
-            os.makedirs(f'{root}/{folder}')
-        for link in ('bin', 'sbin', 'lib', 'lib64'):
-            if os.path.islink('/' + link):
-                os.symlink(os.readlink('/' + link), f'{root}/{link}')
+class Native:
+    name = 'native'
 
     def command(self, argv):
-        self.number += 1
-        binds = {'/usr', os.path.dirname(os.path.realpath(argv[0]))}
-        config = {
-            'ociVersion': '1.0.0', 'root': {'path': 'root', 'readonly': False},
-            'process': {'terminal': False, 'user': {'uid': 0, 'gid': 0}, 'args': argv, 'cwd': '/', 'noNewPrivileges': True,
-                        'env': ['PATH=/usr/bin:/bin']},
-            'mounts': [{'destination': '/proc', 'type': 'proc', 'source': 'proc'}] +
-                      [{'destination': b, 'type': 'bind', 'source': b, 'options': ['rbind', 'ro']} for b in sorted(binds)],
-            'linux': {'namespaces': [{'type': t} for t in ('pid', 'mount', 'ipc', 'uts', 'network')]},
-        }
-        with open(self.bundle + '/config.json', 'w') as file:
-            json.dump(config, file)
-        return [self.path, '--cgroup-manager=disabled', 'run', '--bundle', self.bundle,
-                f'vmm-bench-{os.getpid()}-{self.number}']
+        return argv
 
     def close(self):
-        shutil.rmtree(self.bundle, ignore_errors=True)
+        pass
 
 
-def timed(argv):
-    begin = time.monotonic()
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    seconds = time.monotonic() - begin
-    if done.returncode:
-        raise RuntimeError(f'{argv[0]}: status {done.returncode}: {done.stderr.decode(errors="replace").strip()[-200:]}')
-    return seconds * 1e3
+class Vmm(Native):
+    name = 'vmm'
+
+    def __init__(self, path):
+        self.path = path
+
+    def command(self, argv, *options):
+        return [self.path, *options, '--app', argv[0], '--', *argv[1:]]
 
 
-def summary(values):
-    return {'median': statistics.median(values), 'min': min(values), 'max': max(values), 'rounds': len(values)}
+class Runsc(Native):
+    """gVisor by `runsc do`, with the platform that works: systrap where the version has it, else ptrace."""
+    name = 'runsc'
 
-
-def start_case(name, argv, settings):
-    """Milliseconds from start to exit."""
-    ways = {'native': lambda: argv, 'vmm': lambda: [settings.vmm, '--app', argv[0], '--', *argv[1:]]}
-    for way, prefix in runsc_ways():
-        ways[way] = lambda prefix=prefix: [*prefix, *argv]
-    crun = Crun()
-    if crun.path:
-        ways['crun'] = lambda: crun.command(argv)
-    values = {way: [] for way in ways}
-    errors = {}
-    try:
-        for number in range(settings.rounds + 1):
-            for way in ways:
-                if way in errors:
-                    continue
+    def __init__(self):
+        self.options = None
+        for platform_name in ('systrap', 'ptrace'):
+            for mode in ([], ['--rootless']):
+                options = mode + [f'--platform={platform_name}', '--network=none']
                 try:
-                    value = timed(ways[way]())
-                except (RuntimeError, OSError) as error:
-                    errors[way] = str(error)
+                    done = subprocess.run(['runsc', *options, 'do', '/bin/true'], env=ENVIRONMENT, cwd='/', timeout=20,
+                                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                except (OSError, subprocess.TimeoutExpired):
                     continue
-                if number:  # the first round warms the caches
-                    values[way].append(value)
-    finally:
-        crun.close()
-    return {'case': name, 'unit': 'ms', 'ways': {w: summary(v) for w, v in values.items() if v}, 'errors': errors}
+                if done.returncode == 0:
+                    self.options, self.name = options, f'runsc ({platform_name})'
+                    return
+        raise RuntimeError('runsc: not usable here')
+
+    def command(self, argv):
+        return ['runsc', *self.options, 'do', *argv]
 
 
-def meminfo_available():
-    with open('/proc/meminfo') as file:
-        return int(re.search(r'MemAvailable:\s+(\d+)', file.read()).group(1))
+class Crun(Native):
+    """crun with a bundle whose root is the host's, read-only; on hosts with hybrid cgroups in a mount namespace."""
+    name = 'crun'
+    counter = 0
+
+    def __init__(self):
+        if not shutil.which('crun'):
+            raise RuntimeError('crun: not installed')
+        if os.getuid() != 0:
+            raise RuntimeError('crun: measured as root only')
+        self.folder = tempfile.mkdtemp(prefix='bench-crun-')
+        subprocess.run(['crun', 'spec'], cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
+        with open(self.folder + '/config.json') as file:
+            self.config = json.load(file)
+        process, linux = self.config['process'], self.config['linux']
+        process['terminal'] = False
+        process['env'] = [f'{key}={value}' for key, value in ENVIRONMENT.items()]
+        self.config['root'] = {'path': 'rootfs', 'readonly': True}
+        linux.pop('resources', None)
+        linux['namespaces'] = [n for n in linux['namespaces'] if n['type'] != 'cgroup']
+        self.config['mounts'] = [m for m in self.config['mounts'] if m['type'] != 'cgroup']
+        os.mkdir(self.folder + '/rootfs')
+        # one mount namespace for all runs, held open by a sleeping process; entering it costs a setns and an exec
+        self.holder = subprocess.Popen(
+            ['unshare', '-m', 'sh', '-c', 'umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; '
+             'mount --bind / "$0/rootfs" && echo ready && exec sleep 86400', self.folder],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.holder.stdout.readline()
+        done = subprocess.run(self.command(['/bin/true']), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, env=ENVIRONMENT)
+        if done.returncode != 0:
+            self.close()
+            raise RuntimeError('crun: not usable here: ' + done.stderr.decode().strip())
+
+    def command(self, argv):
+        self.config['process']['args'] = argv
+        with open(self.folder + '/config.json', 'w') as file:
+            json.dump(self.config, file)
+        Crun.counter += 1
+        return ['nsenter', '-m', '-t', str(self.holder.pid), 'crun', '--cgroup-manager=disabled', 'run', '--bundle',
+                self.folder, f'bench-{os.getpid()}-{Crun.counter}']
+
+    def close(self):
+        self.holder.kill()
+        self.holder.wait()
+        # never a recursive removal: below rootfs is the host's root, if only in the holder's mount namespace
+        os.unlink(self.folder + '/config.json')
+        os.rmdir(self.folder + '/rootfs')
+        os.rmdir(self.folder)
 
 
-def tree(pid):
-    """pid and all below it."""
+def find_runners(settings):
+    runners = [Native()]
+    if os.access(settings.vmm, os.X_OK):
+        runners.append(Vmm(settings.vmm))
+    else:
+        print(f'bench: {settings.vmm}: not there, left out', file=sys.stderr)
+    for kind in (Runsc, Crun):
+        try:
+            runners.append(kind())
+        except (RuntimeError, OSError) as problem:
+            print(f'bench: {problem}; left out', file=sys.stderr)
+    return runners
+
+
+# --- measuring -----------------------------------------------------------------------------------
+
+
+def timed(command, stdin=subprocess.DEVNULL):
+    """Seconds from start to exit, and what came out; None if it failed."""
+    begin = time.perf_counter()
+    done = subprocess.run(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, cwd='/')
+    took = time.perf_counter() - begin
+    if done.returncode != 0:
+        return None, done.stderr
+    return took, done.stdout
+
+
+class Samples:
+    """One measured thing: samples per runner."""
+
+    def __init__(self, title, unit, lower_is_better=True):
+        self.title, self.unit, self.lower = title, unit, lower_is_better
+        self.values = {}
+
+    def add(self, runner, value):
+        self.values.setdefault(runner, []).append(value)
+
+    def summary(self):
+        result = {}
+        native = self.values.get('native')
+        base = statistics.median(native) if native else None
+        for runner, values in self.values.items():
+            quartiles = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+            median = statistics.median(values)
+            result[runner] = {'median': median, 'q1': quartiles[0], 'q3': quartiles[2], 'samples': values,
+                              'ratio_to_native': median / base if base else None}
+        return result
+
+
+def start_to_exit(settings, runners, results):
+    programs = [('start to exit: /bin/true', ['/bin/true']),
+                ('start to exit: static hello', [os.path.join(settings.guest_dir, 'hello-static')]),
+                ('start to exit: python3 -c pass', ['/usr/bin/python3', '-c', 'pass'])]
+    for title, argv in programs:
+        if not os.access(argv[0], os.X_OK):
+            continue
+        samples = Samples(title, 'ms')
+        for number in range(settings.rounds * 4 + 1):
+            for runner in runners:
+                took, _ = timed(runner.command(argv))
+                if took is not None and number > 0:  # the first round warms the caches
+                    samples.add(runner.name, took * 1000)
+        results.append(samples)
+
+
+def processes_below(pid):
     found = [pid]
-    for task in os.listdir(f'/proc/{pid}/task'):
-        with open(f'/proc/{pid}/task/{task}/children') as file:
-            for child in file.read().split():
-                found += tree(int(child))
+    try:
+        for task in os.listdir(f'/proc/{pid}/task'):
+            with open(f'/proc/{pid}/task/{task}/children') as file:
+                for child in file.read().split():
+                    found += processes_below(int(child))
+    except FileNotFoundError:
+        pass
     return found
 
 
-def pss_kib(pid):
-    with open(f'/proc/{pid}/smaps_rollup') as file:
-        return int(re.search(r'^Pss:\s+(\d+)', file.read(), re.M).group(1))
+def pss_kib(pids):
+    total = 0
+    for pid in pids:
+        try:
+            with open(f'/proc/{pid}/smaps_rollup') as file:
+                total += int(re.search(r'^Pss:\s+(\d+)', file.read(), re.M)[1])
+        except (FileNotFoundError, ProcessLookupError, TypeError, PermissionError):
+            pass
+    return total
 
 
-def memory_round(argv, count=20):
-    """KiB for each of count idle sandboxes: PSS of their processes, and what the host has less of."""
-    before = meminfo_available()
-    running = [subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for _ in range(count)]
-    try:
-        time.sleep(2)
-        available = before - meminfo_available()
-        pss = sum(pss_kib(pid) for process in running for pid in tree(process.pid))
-    finally:
-        for process in running:
-            process.kill()
-        for process in running:
-            process.wait()
-    time.sleep(1)
-    return pss / count, available / count
+def available_kib():
+    with open('/proc/meminfo') as file:
+        return int(re.search(r'MemAvailable:\s+(\d+)', file.read())[1])
 
 
-def memory_case(settings):
-    argv = ['/bin/sleep', '60']
-    ways = {'native': argv, 'vmm': [settings.vmm, *argv]}
-    pss, available = {w: [] for w in ways}, {w: [] for w in ways}
+def runsc_processes():
+    """runsc's sandbox and gofer are not children of `runsc do`'s caller in every mode: all of that name."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{pid}/cmdline', 'rb') as file:
+                if b'runsc' in file.read().split(b'\0')[0]:
+                    found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+def idle_memory(settings, runners, results):
+    """Twenty sandboxes that sleep: PSS of all their processes, and the change of MemAvailable, per sandbox."""
+    pss = Samples('host memory per idle sandbox: PSS', 'KiB')
+    available = Samples('host memory per idle sandbox: MemAvailable', 'KiB')
+    count = settings.sandboxes
+    for number in range(settings.rounds):
+        for runner in runners:
+            commands = [runner.command(['/bin/sleep', '1000']) for _ in range(count)] if not isinstance(runner, Crun) else None
+            before_others = set(runsc_processes())
+            before = available_kib()
+            started = []
+            for index in range(count):
+                command = commands[index] if commands else runner.command(['/bin/sleep', '1000'])
+                started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                                stderr=subprocess.DEVNULL, env=ENVIRONMENT, cwd='/'))
+                if commands is None:
+                    time.sleep(0.1)  # the bundle's file is read at start
+            time.sleep(3 if 'runsc' in runner.name else 1.5)
+            pids = set()
+            for process in started:
+                pids |= set(processes_below(process.pid))
+            if 'runsc' in runner.name:
+                pids |= set(runsc_processes()) - before_others
+            after = available_kib()
+            pss.add(runner.name, pss_kib(pids) / count)
+            available.add(runner.name, (before - after) / count)
+            for pid in pids - {process.pid for process in started}:
+                try:
+                    os.kill(pid, 9)
+                except ProcessLookupError:
+                    pass
+            for process in started:
+                process.kill()
+                process.wait()
+            time.sleep(0.5)
+    results += [pss, available]
+
+
+def io(settings, runners, results):
+    """Bytes through stdin and stdout, and from a file of the system."""
+    cases = [('64 MiB from stdin to stdout', 'head -c 67108864 /dev/zero |', ['/bin/cat'], 64),
+             ('sha256sum of 64 MiB on stdin', 'head -c 67108864 /dev/zero |', ['/usr/bin/sha256sum'], 64)]
+    for title, feed, argv, mebibytes in cases:
+        samples = Samples(title, 'MiB/s', lower_is_better=False)
+        for _ in range(settings.rounds):
+            for runner in runners:
+                command = ['/bin/sh', '-c', f'{feed} "$@"', 'sh', *runner.command(argv)]
+                begin = time.perf_counter()
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL, env=ENVIRONMENT, cwd='/')
+                took = time.perf_counter() - begin
+                if done.returncode == 0:
+                    samples.add(runner.name, mebibytes / took)
+        results.append(samples)
+
+
+def calls(settings, runners, results):
+    """What bench/micro measures inside: nanoseconds for single operations."""
+    micro = os.path.join(settings.guest_dir, '..', 'bench', 'micro')
+    micro = os.path.realpath(micro)
+    if not os.access(micro, os.X_OK):
+        print(f'bench: {micro}: not built, left out', file=sys.stderr)
+        return
+    by_name = {}
     for _ in range(settings.rounds):
-        for way in ways:
-            a, b = memory_round(ways[way])
-            pss[way].append(a)
-            available[way].append(b)
-    return [{'case': 'memory: PSS of an idle sandbox', 'unit': 'KiB', 'ways': {w: summary(v) for w, v in pss.items()}, 'errors': {}},
-            {'case': 'memory: MemAvailable for each of 20', 'unit': 'KiB', 'ways': {w: summary(v) for w, v in available.items()},
-             'errors': {}}]
+        for runner in runners:
+            took, out = timed(runner.command([micro]))
+            if took is None:
+                continue
+            for line in out.decode().splitlines():
+                name, _, value = line.rpartition(' ')
+                by_name.setdefault(name, Samples(name, 'ns')).add(runner.name, float(value))
+    results += by_name.values()
 
 
-def phases_case(settings):
-    """Where the start goes: --report's phases, microseconds since the start of vmm."""
-    seen = {}
-    for _ in range(settings.rounds):
-        with tempfile.NamedTemporaryFile() as file:
-            subprocess.run([settings.vmm, '--report', file.name, TRUE], check=True)
-            with open(file.name) as report:
-                data = json.load(report)
-        for phase, value in data['phases_us'].items():
-            seen.setdefault(phase, []).append(value)
-        seen.setdefault('end', []).append(data['wall_s'] * 1e6)
-    return [{'case': f'start: until {phase}', 'unit': 'us', 'ways': {'vmm': summary(values)}, 'errors': {}}
-            for phase, values in seen.items()]
+def phases(settings, runners):
+    """Where vmm's time goes, by --report: the median of each number."""
+    collected = {}
+    vmm = next((runner for runner in runners if isinstance(runner, Vmm)), None)
+    if not vmm:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = folder + '/report.json'
+        for _ in range(max(5, settings.rounds)):
+            if timed(vmm.command(['/bin/true'], '--report', path))[0] is None:
+                continue
+            with open(path) as file:
+                report = json.load(file)
+            for key, value in report.get('phases_us', {}).items():
+                collected.setdefault(key, []).append(value)
+    return {key: statistics.median(values) for key, values in collected.items()}
 
 
-def table(results):
-    lines = [f'{"case":40} {"way":8} {"median":>10} {"min":>10} {"max":>10} {"x native":>9}  unit']
-    for result in results:
-        native = result['ways'].get('native', {}).get('median')
-        for way, s in result['ways'].items():
-            ratio = f'{s["median"] / native:9.2f}' if native and native > 0 else f'{"":9}'
-            lines.append(f'{result["case"]:40} {way:8} {s["median"]:10.2f} {s["min"]:10.2f} {s["max"]:10.2f} {ratio}  '
-                         f'{result["unit"]}')
-        for way, error in result['errors'].items():
-            lines.append(f'{result["case"]:40} {way:8} {error}')
+# --- output --------------------------------------------------------------------------------------
+
+
+def number(value):
+    return f'{value:.0f}' if abs(value) >= 100 else f'{value:.1f}' if abs(value) >= 10 else f'{value:.2f}'
+
+
+def table(results, phase_times):
+    lines = []
+    names = []
+    for samples in results:
+        names += [name for name in samples.values if name not in names]
+    lines.append('| | ' + ' | '.join(names) + ' |')
+    lines.append('|---|' + '---|' * len(names))
+    for samples in results:
+        summary = samples.summary()
+        cells = []
+        for name in names:
+            if name not in summary:
+                cells.append('–')
+                continue
+            s = summary[name]
+            text = f'{number(s["median"])} ({number(s["q1"])}–{number(s["q3"])})'
+            if s['ratio_to_native'] is not None and name != 'native':
+                text += f' {s["ratio_to_native"]:.3g}×'
+            cells.append(text)
+        lines.append(f'| {samples.title}, {samples.unit} | ' + ' | '.join(cells) + ' |')
+    if phase_times:
+        lines += ['', 'vmm, /bin/true, microseconds from the start to the end of each phase: '
+                  + ', '.join(f'{name} {value:.0f}' for name, value in phase_times.items())]
     return '\n'.join(lines) + '\n'
 
 
-def enter_private_mounts():
-    """crun refuses a host with both versions of cgroups: show it only the second, in a mount namespace of our own."""
-    if os.getuid() != 0 or not shutil.which('crun') or os.environ.get('VMM_BENCH_MOUNTS'):
-        return
-    script = ('umount -l /sys/fs/cgroup/* 2>/dev/null; umount -l /sys/fs/cgroup 2>/dev/null; '
-              'mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null; exec "$@"')
-    os.environ['VMM_BENCH_MOUNTS'] = '1'
-    os.execvp('unshare', ['unshare', '-m', 'sh', '-c', script, 'sh', sys.executable, *sys.argv])
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--vmm', default='build/vmm')
-    parser.add_argument('--guest-dir', default='build/guest-tests')
-    parser.add_argument('--out', default='build/bench')
-    parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--case', default='', help='start, memory or phases; default: all')
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('groups', nargs='*', metavar='GROUP')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--sandboxes', type=int, default=20)
+    parser.add_argument('--vmm', default=os.path.join(TOP, 'build/vmm'))
+    parser.add_argument('--guest-dir', default=os.path.join(TOP, 'build/guest-tests'))
+    parser.add_argument('--out', default=os.path.join(TOP, 'build/bench'))
     settings = parser.parse_args()
-    enter_private_mounts()
+    settings.vmm, settings.guest_dir = os.path.realpath(settings.vmm), os.path.realpath(settings.guest_dir)
+    groups = {'start': start_to_exit, 'memory': idle_memory, 'io': io, 'calls': calls}
+    for group in settings.groups:
+        if group not in groups:
+            parser.error(f'{group}: no such group')
+
+    runners = find_runners(settings)
     results = []
-    if settings.case in ('', 'start'):
-        results.append(start_case('start to exit of /bin/true', [TRUE], settings))
-        results.append(start_case('start to exit of a static hello', [os.path.abspath(settings.guest_dir + '/hello-static')],
-                                  settings))
-    if settings.case in ('', 'phases'):
-        results += phases_case(settings)
-    if settings.case in ('', 'memory'):
-        results += memory_case(settings)
+    try:
+        for name, measure in groups.items():
+            if not settings.groups or name in settings.groups:
+                print(f'bench: {name} …', file=sys.stderr, flush=True)
+                measure(settings, runners, results)
+        phase_times = phases(settings, runners)
+    finally:
+        for runner in runners:
+            runner.close()
+    with open('/proc/cpuinfo') as file:
+        cpuinfo = file.read()
+    flags = re.search(r'^flags.*', cpuinfo, re.M)[0].split()
+    machine = {'kernel': platform.release(), 'cpus': os.cpu_count(),
+               'cpu': re.search(r'model name\s*: (.*)', cpuinfo)[1],
+               'kvm': 'hardware' if {'vmx', 'svm'} & set(flags) else 'software',
+               'load': os.getloadavg()[0]}
     os.makedirs(settings.out, exist_ok=True)
-    with open(settings.out + '/results.json', 'w') as file:
-        json.dump(results, file, indent=1)
-    text = table(results)
-    with open(settings.out + '/table.txt', 'w') as file:
+    with open(os.path.join(settings.out, 'bench.json'), 'w') as file:
+        json.dump({'machine': machine, 'rounds': settings.rounds, 'phases_us': phase_times,
+                   'results': [{'title': s.title, 'unit': s.unit, 'lower_is_better': s.lower, 'runners': s.summary()}
+                               for s in results]}, file, indent=1)
+    text = (f'{machine["cpu"]}, {machine["cpus"]} CPUs, {machine["kvm"]} KVM, Linux {machine["kernel"]}, '
+            f'load {machine["load"]:.1f}; median (quartiles) of {settings.rounds} rounds\n\n' + table(results, phase_times))
+    with open(os.path.join(settings.out, 'bench.txt'), 'w') as file:
         file.write(text)
-    sys.stdout.write(text)
+    print(text, end='')
 
 
 if __name__ == '__main__':
