@@ -10,7 +10,7 @@ TESTS_Q := $(if $(filter 1,$(V)),,@)
 
 GUEST_CC ?= gcc
 GUEST_CFLAGS := -std=gnu17 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-stringop-overflow -Wno-stringop-overread \
-	-Wno-nonnull -D_GNU_SOURCE -pthread -Itests/guest
+	-Wno-nonnull -D_GNU_SOURCE= -pthread -Itests/guest
 
 guest_sources := $(wildcard tests/guest/*.c)
 guest_programs := $(patsubst tests/guest/%.c,$(GUEST_TESTS)/%,$(guest_sources))
@@ -53,7 +53,12 @@ soak: $(VMM) guest-programs ## the long tests: a million kicks, gigabytes throug
 check-tests: guest-programs ## the tests themselves: compare two native runs
 	$(TESTS_Q)$(RUN_E2E) --list tests/e2e/cases.list --list tests/guest/cases.list --no-checks --native-only
 
-bench: $(VMM) guest-programs ## measurements beside native, runsc and crun
+build/bench/micro: bench/micro.c
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(TESTS_Q)$(GUEST_CC) -std=gnu17 -O2 -Wall -Wextra -pthread -o $@ $<
+
+bench: $(VMM) guest-programs build/bench/micro ## measurements beside native, runsc and crun
 	$(TESTS_Q)$(TEST_PYTHON) bench/bench.py --vmm $(VMM) --guest-dir $(GUEST_TESTS) --out $(O)/bench $(if $(CASE),--case $(CASE))
 
 $(GUEST_TESTS):

@@ -1040,3 +1040,37 @@ def kicks_at_random_places(settings, log):
 @check('soak')
 def a_million_kicks(settings, log):
     kick(settings, log, 1000000, 3600)
+
+
+def kick_by_vmm(settings, log, wanted, seconds):
+    """vmm kicks its own vCPU every few microseconds, wherever that may be."""
+    total, begin = 0, time.monotonic()
+    with workdir() as folder:
+        while total < wanted:
+            require(time.monotonic() - begin < seconds * settings.slow, f'only {total} kicks in {seconds} s')
+            expect(vmm(settings, log, '--debug-kick-us', '30', '--report', folder + '/report', '--app',
+                       guest(settings, 'kicks'), '3', timeout=120), 0)
+            with open(folder + '/report') as file:
+                total += json.load(file)['exits']['interrupted']
+    log.write(f'{total} kicks\n')
+
+
+@check('hw')
+def kicks_by_vmm(settings, log):
+    kick_by_vmm(settings, log, 1000, 60)
+
+
+@check('soak')
+def a_million_kicks_by_vmm(settings, log):
+    kick_by_vmm(settings, log, 1000000, 3600)
+
+
+@check('soak')
+def kicks_under_python(settings, log):
+    """A large program under constant kicks computes what it computes without."""
+    arguments = ['--app', '/usr/bin/python3', '--', os.path.join(settings.data_dir, 'script.py'), 'alpha']
+    bind = ['--bind', f'{settings.data_dir}:{settings.data_dir}']
+    want = runner.run(arguments[1:2] + arguments[3:], stdin=settings.data_dir + '/text.txt', native=True)
+    for _ in range(20):
+        expect(vmm(settings, log, '--debug-kick-us', '20', *bind, *arguments, stdin=settings.data_dir + '/text.txt'),
+               want.status, want.out, want.err)
