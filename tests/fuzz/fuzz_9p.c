@@ -81,6 +81,12 @@ static void populate(void)
     mkfifo(path, 0666);
 }
 
+static void clean_up(void)
+{
+    nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    rmdir(dir);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     struct rlimit limit = { 1 << 20, 1 << 20 };
@@ -101,6 +107,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     if (!mkdtemp(dir) || pipe(pipe_fds) || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control) ||
         exports_open(&exports, &config, &what))
         abort();
+    atexit(clean_up);
     setrlimit(RLIMIT_FSIZE, &limit);
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
