@@ -39,7 +39,8 @@ struct ring_request {
     uint32_t reply_size;       /* bytes that the gofer wrote; 0: flushed, or the gofer is dead */
     struct thread *waiter;
     void (*complete)(struct ring_request *rq, long error); /* instead of a waiter: from the poller; mustn't sleep */
-    void *context;
+    void *context;             /* the submitter's, like cookie */
+    uint64_t cookie;
 };
 
 /* Bring up the ring in the arena of boot_info. Called once at boot. */

@@ -54,6 +54,7 @@ struct gofer_inode {
     struct gofer_handle *handle[3];  /* by access mode; a reference each */
     uint32_t open_count;
     bool stale;                      /* attributes must be asked for again */
+    bool no_acl;                     /* it has no access ACL */
     bool no_map;                     /* can't be donated: read through pages instead */
     bool lost;                       /* the host cut the file under a mapping: ask for its size */
     bool want_writable;              /* a shared writable mapping exists: map only once */

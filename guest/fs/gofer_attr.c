@@ -188,9 +188,19 @@ static ssize_t xattr_load(struct inode *inode, const char *name, void *buf, size
     return ret;
 }
 
+/* ls -l asks two of each file: labels that don't exist in here, and ACLs, which few files have. */
 ssize_t gofer_getxattr(struct inode *inode, const char *name, void *buf, size_t size)
 {
-    return xattr_load(inode, name, buf, size);
+    struct gofer_inode *gi = gofer_i(inode);
+    bool acl = strcmp(name, "system.posix_acl_access") == 0;
+    ssize_t ret;
+
+    if (strcmp(name, "security.selinux") == 0 || (acl && gi->no_acl))
+        return -ENODATA;
+    ret = xattr_load(inode, name, buf, size);
+    if (acl && ret == -ENODATA && gofer_sb(inode->sb)->exclusive)
+        gi->no_acl = true;
+    return ret;
 }
 
 ssize_t gofer_listxattr(struct inode *inode, char *buf, size_t size)
@@ -246,8 +256,10 @@ int gofer_setxattr(struct inode *inode, const char *name, const void *value, siz
         gofer_clunk(fid);
     else
         err = xattr_finish(fid);
-    if (err == 0)
+    if (err == 0) {
         gofer_i(inode)->stale = true;
+        gofer_i(inode)->no_acl = false;
+    }
     return (int)err;
 }
 

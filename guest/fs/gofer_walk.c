@@ -197,6 +197,52 @@ long gofer_clone_fid(struct inode *inode, uint32_t *ret)
     return 0;
 }
 
+/* The cookie of a walk ahead: the fid, and of how many components it tells if it gets through. */
+static uint64_t walk_cookie(uint32_t newfid, size_t told)
+{
+    return (uint64_t)told << 32 | newfid;
+}
+
+static void walk_ahead_done(struct ring_request *rq, long error)
+{
+    struct inode *inode = rq->context;
+    uint32_t newfid = (uint32_t)rq->cookie;
+
+    if (error == 0 && p9_get16(&rq->in) == rq->cookie >> 32)
+        keep_fid(inode, newfid);
+    else
+        gofer_fid_forget(newfid);
+    ring_put(rq);
+    inode_put(inode);
+}
+
+/*
+ * Send a walk to inode and don't wait: the gofer serves in order, so the next request may use the fid. Where names don't
+ * change behind our back the walk gets through. Returns the fid; P9_NOFID if it can't be done this way.
+ */
+static uint32_t walk_ahead(struct inode *inode)
+{
+    struct ring_request *rq;
+    struct inode *far;
+    struct base base;
+    uint32_t newfid;
+
+    if (!gofer_sb(inode->sb)->exclusive || find_base(inode, P9_WALK_MAX, &base, &far) < 0 || base.count == 0)
+        return P9_NOFID;
+    rq = ring_try_get(P9_Twalkx);
+    if (!rq)
+        return P9_NOFID;
+    newfid = gofer_fid_new();
+    put_walk(rq, &base, newfid, P9_WALKX_NO_OPEN, NULL, 0);
+    rq->context = inode;
+    rq->cookie = walk_cookie(newfid, base.count);
+    rq->complete = walk_ahead_done;
+    rq->lazy = true;
+    inode_get(inode);
+    ring_submit(rq);
+    return newfid;
+}
+
 long gofer_request2(uint8_t type, struct inode *inode, struct inode *other, struct ring_request **ret_rq,
                     uint32_t *ret_other)
 {
@@ -205,6 +251,9 @@ long gofer_request2(uint8_t type, struct inode *inode, struct inode *other, stru
         uint32_t fid = gofer_any_fid(gofer_i(inode));
         uint32_t other_fid = other ? gofer_any_fid(gofer_i(other)) : 0;
         long err;
+
+        if (fid == P9_NOFID && !other)
+            fid = walk_ahead(inode);
 
         if (fid != P9_NOFID && other_fid != P9_NOFID) {
             p9_put32(&rq->out, fid);
