@@ -26,6 +26,17 @@ ENVIRONMENT = {'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
                'TERM': 'xterm', 'LANG': 'C.UTF-8'}
 
 
+def stdio():
+    """Empty input and discarded output that are not the host's /dev/null: `runsc do` changes the owner of what it is handed."""
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    return {'stdin': read_end, 'stdout': SINK, 'stderr': SINK, 'close_fds': True}
+
+
+# an unlinked file; what these programs say is short
+SINK = tempfile.TemporaryFile()
+
+
 # --- runners: how each of them starts a program ---------------------------------------------------------
 
 
@@ -60,7 +71,7 @@ class Runsc(Native):
                 options = mode + [f'--platform={platform_name}', '--network=none']
                 try:
                     done = subprocess.run(['runsc', *options, 'do', '/bin/true'], env=ENVIRONMENT, cwd='/', timeout=20,
-                                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                          input=b'', stdout=SINK, stderr=SINK)
                 except (OSError, subprocess.TimeoutExpired):
                     continue
                 if done.returncode == 0:
@@ -140,10 +151,10 @@ def find_runners(settings):
 # --- measuring -----------------------------------------------------------------------------------
 
 
-def timed(command, stdin=subprocess.DEVNULL):
+def timed(command):
     """Seconds from start to exit, and what came out; None if it failed."""
     begin = time.perf_counter()
-    done = subprocess.run(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, cwd='/')
+    done = subprocess.run(command, input=b'', stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, cwd='/')
     took = time.perf_counter() - begin
     if done.returncode != 0:
         return None, done.stderr
@@ -242,8 +253,9 @@ def idle_memory(settings, runners, results):
             started = []
             for index in range(count):
                 command = commands[index] if commands else runner.command(['/bin/sleep', '1000'])
-                started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                                stderr=subprocess.DEVNULL, env=ENVIRONMENT, cwd='/'))
+                files = stdio()
+                started.append(subprocess.Popen(command, env=ENVIRONMENT, cwd='/', **files))
+                os.close(files['stdin'])
                 if commands is None:
                     time.sleep(0.1)  # the bundle's file is read at start
             time.sleep(3 if 'runsc' in runner.name else 1.5)
@@ -275,10 +287,9 @@ def io(settings, runners, results):
         samples = Samples(title, 'MiB/s', lower_is_better=False)
         for _ in range(settings.rounds):
             for runner in runners:
-                command = ['/bin/sh', '-c', f'{feed} "$@"', 'sh', *runner.command(argv)]
+                command = ['/bin/bash', '-o', 'pipefail', '-c', f'{feed} "$@" | cat > /dev/null', 'bash', *runner.command(argv)]
                 begin = time.perf_counter()
-                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                      stderr=subprocess.DEVNULL, env=ENVIRONMENT, cwd='/')
+                done = subprocess.run(command, input=b'', stdout=SINK, stderr=SINK, env=ENVIRONMENT, cwd='/')
                 took = time.perf_counter() - begin
                 if done.returncode == 0:
                     samples.add(runner.name, mebibytes / took)
