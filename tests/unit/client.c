@@ -203,7 +203,7 @@ bool client_answered(struct client *c, unsigned slot)
 
 int client_wait(struct client *c, unsigned slot)
 {
-    double end = now() + 5;
+    double end = now() + 30;
     unsigned spins = 0;
     uint8_t type;
 

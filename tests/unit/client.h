@@ -46,7 +46,7 @@ void client_engine_end(struct client *c);
 struct p9_cursor *client_begin(struct client *c, unsigned slot, uint8_t type);
 /* Send it; don't wait. */
 void client_send(struct client *c);
-/* Wait for a slot's answer: 0 and c->in after the header, or -errno. -ETIME after five seconds. */
+/* Wait for a slot's answer: 0 and c->in after the header, or -errno. -ETIME after half a minute. */
 int client_wait(struct client *c, unsigned slot);
 /* Has it been answered? */
 bool client_answered(struct client *c, unsigned slot);
