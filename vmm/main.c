@@ -59,23 +59,13 @@ static int open_output(const char *path)
     return fd;
 }
 
-static int register_doorbell(struct sandbox *sb, int doorbell_fd)
-{
-    struct kvm_ioeventfd io = { .addr = PORT_DOORBELL, .len = 4, .fd = doorbell_fd, .flags = KVM_IOEVENTFD_FLAG_PIO };
-
-    if (ioctl(sb->vm.vm_fd, KVM_IOEVENTFD, &io) < 0) {
-        log_errno("doorbell", errno);
-        return -1;
-    }
-    return 0;
-}
-
 static int make_machine(struct sandbox *sb, const struct launch *l)
 {
     if (vm_create(&sb->vm) < 0 || vm_memory_init(&sb->vm, sb->opt->mem_size, l->arena_fd, ARENA_SIZE) < 0 ||
         cpu_state_load_image(&sb->vm) < 0 || cpu_state_init_vcpu(&sb->vm) < 0)
         return -1;
-    return register_doorbell(sb, l->doorbell_fd);
+    sb->doorbell_fd = l->doorbell_fd;
+    return 0;
 }
 
 static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)

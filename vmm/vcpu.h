@@ -12,6 +12,7 @@
 
 /* What KVM_RUN returned for, counted for --report. */
 struct exit_counts {
+    uint64_t doorbell;
     uint64_t total, io, mmio, interrupted, diverted, recovered, other;
     uint64_t hypercall[HYPERCALL_COUNT];
 };
@@ -23,6 +24,7 @@ struct sandbox {
     /* set up before the threads start */
     int wake_fd;      /* eventfd: ends a WAIT */
     int call_fd;      /* eventfd of the gofer: a completion while the guest idles */
+    int doorbell_fd;  /* eventfd of the gofer: a request waits in the ring */
     int kick_fd;      /* eventfd of the gofer: a completion while the guest computes */
     int deadline_fd;  /* timerfd: HYPERCALL_DEADLINE */
     int control_fd;   /* to the gofer */
