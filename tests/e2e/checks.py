@@ -1034,7 +1034,7 @@ def kick(settings, log, count, seconds):
 
 @check('hw')
 def kicks_at_random_places(settings, log):
-    kick(settings, log, 3000, 20)
+    kick(settings, log, 500 if settings.hw else 3000, 20)
 
 
 @check('soak')
