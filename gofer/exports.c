@@ -68,6 +68,14 @@ struct path_view exports_view(void)
     return view;
 }
 
+void exports_close(struct exports *exports)
+{
+    while (exports->count)
+        close(exports->list[--exports->count].fd);
+    free(exports->list);
+    exports->list = NULL;
+}
+
 int exports_open(struct exports *exports, const struct gofer_config *config, const char **ret_what)
 {
     exports->count = 0;
@@ -79,6 +87,7 @@ int exports_open(struct exports *exports, const struct gofer_config *config, con
 
         if (err) {
             *ret_what = config->exports[i].host_path;
+            exports_close(exports);
             return err;
         }
         exports->count++;

@@ -12,8 +12,11 @@ struct exports {
     size_t count;
 };
 
-/* Open them all. 0, or -errno and *ret_what names the path. Before jail_change_root(). */
+/* Open them all. 0, or -errno and *ret_what names the path. Nothing is left open on failure.
+ * Before jail_change_root(). */
 int exports_open(struct exports *exports, const struct gofer_config *config, const char **ret_what);
+
+void exports_close(struct exports *exports);
 
 /* How owners show: without a user namespace that does it, the gofer itself shows the invoking user as root. */
 struct path_view exports_view(void);
