@@ -107,6 +107,7 @@ static int set_up(struct gofer *g)
     if (err)
         goto failed;
     engine.view = exports_view();
+    placement_init(&ring.placement);
     what = "/proc/self/fd";
     g->proc_fd = jail_open_proc_fd();
     err = g->proc_fd < 0 ? g->proc_fd : 0;

@@ -44,6 +44,7 @@ int ring_init(struct ring *ring, const struct ring_config *config, struct engine
     void *header = config->arena;
 
     *ring = (struct ring){ .config = *config, .engine = engine, .poll_ns = POLL_NS_START };
+    ring->placement = config->placement;
     ring->header = header;
     ring->region = (struct guest_region){ { GPA_ARENA_BASE }, config->arena_size, config->arena };
     ring->mem = (struct guest_mem){ &ring->region, 1 };
@@ -192,7 +193,7 @@ static void adapt(struct ring *ring, uint64_t waited)
 /* One wait for requests: first polling, then sleeping. */
 static void wait_requests(struct ring *ring)
 {
-    uint64_t start;
+    uint64_t start, now;
 
     if (ring->engine->jobs.waiting)
         wait_events(ring, 0); /* so that a guest that polls all the time doesn't starve its own streams */
@@ -207,7 +208,9 @@ static void wait_requests(struct ring *ring)
     }
     start = now_ns() - ring->poll_ns;
     sleep_until_event(ring);
-    adapt(ring, now_ns() - start);
+    now = now_ns();
+    adapt(ring, now - start);
+    placement_check(&ring->placement, now);
 }
 
 int ring_serve(struct ring *ring)

@@ -7,6 +7,7 @@
 #include "common/guest_mem.h"
 #include "common/virtq.h"
 #include "gofer/engine.h"
+#include "gofer/placement.h"
 #include "hypercalls/arena.h"
 
 struct ring_config {
@@ -16,6 +17,7 @@ struct ring_config {
     int call_fd;
     int kick_fd;
     int control_fd;
+    struct placement placement;
 };
 
 struct ring {
@@ -26,6 +28,7 @@ struct ring {
     struct arena_header *header;
     struct engine *engine;
     uint64_t poll_ns;     /* how long to look for the next request before sleeping */
+    struct placement placement;
     unsigned back_off;    /* requests for which it is left at its least */
     bool grown;           /* it was made longer, and has caught nothing yet */
     bool ended;           /* the vmm is gone */

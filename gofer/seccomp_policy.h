@@ -79,6 +79,8 @@
     /* the loop, workers, memory */                                                                \
     ALLOW(read, "eventfds")                                                                        \
     ALLOW(write, "eventfds; errors on stderr")                                                     \
+    ALLOW_ARG(sched_setaffinity, 0, 0, "placement.c: leaving the guest's core")                    \
+    ALLOW(getcpu, "placement.c, where libc has no rseq")                                           \
     ALLOW(poll, "waiting for requests")                                                            \
     ALLOW(futex, "workers")                                                                        \
     ALLOW_MASK(clone, 0, CLONE_THREAD | CLONE_VM | CLONE_NEWUSER, CLONE_THREAD | CLONE_VM, "starting a worker") \
