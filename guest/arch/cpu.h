@@ -82,9 +82,10 @@ bool port_out_probe(uint16_t port);
 
 /* Vector state (x87 to AVX-512, AMX): size of an area for fpu_save, from XCR0 at run time; 64-byte aligned. */
 extern uint32_t fpu_size;
-extern uint64_t fpu_mask; /* XCR0 */
+extern uint64_t fpu_mask; /* its components: XCR0's, as far as CPUID names them */
 void fpu_init(void);
 void fpu_save(void *area);          /* xsave of everything enabled */
+void fpu_save_legacy(void *area);   /* fxsave: x87, MXCSR and XMM, 512 bytes, 16-byte aligned */
 void fpu_restore(const void *area); /* the area must be valid: see fpu_restore_user for hostile ones */
 long fpu_restore_checked(const void *area); /* -EINVAL if the CPU refuses the image (a signal frame changed by the app) */
 extern const void *fpu_initial;     /* the state of a new program */

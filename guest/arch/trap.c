@@ -109,10 +109,10 @@ static bool may_fault(const struct regs *regs)
 /* x87 and SSE exceptions: which of the unmasked flags it was (SDM vol. 1, 8.5 and 11.5). */
 static int fpe_code(uint64_t vector)
 {
-    static uint8_t area[4096] __attribute__((aligned(64)));
+    uint8_t area[512] __attribute__((aligned(16)));
     uint32_t flags;
 
-    fpu_save(area);
+    fpu_save_legacy(area);
     if (vector == VECTOR_MF) {
         uint32_t control = (uint32_t)(area[0] | area[1] << 8), status = (uint32_t)(area[2] | area[3] << 8);
 
