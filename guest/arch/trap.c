@@ -45,18 +45,33 @@ extern struct regs *cpu_frame;
 
 /* --- system calls --- */
 
+/* What REFUSED rows answer. ENOSYS is answered, and counted, by the table's empty places. */
+static long refused_EPERM(struct regs *regs UNUSED)
+{
+    return -EPERM;
+}
+
+static long refused_EOPNOTSUPP(struct regs *regs UNUSED)
+{
+    return -EOPNOTSUPP;
+}
+
+#define refused_ENOSYS NULL
+
 #define SYSCALL_DECLARE_FULL(name) long sys_##name(struct regs *regs);
 #define SYSCALL_DECLARE_PART(name) long sys_##name(struct regs *regs);
+#define SYSCALL_DECLARE_REFUSED(name)
 #define SYSCALL_DECLARE_NONE(name)
-#define X(number, name, state) SYSCALL_DECLARE_##state(name)
+#define X(number, name, state, ...) SYSCALL_DECLARE_##state(name)
 SYSCALL_LIST(X)
 #undef X
 
-#define SYSCALL_ENTRY_FULL(name) sys_##name
-#define SYSCALL_ENTRY_PART(name) sys_##name
-#define SYSCALL_ENTRY_NONE(name) NULL
+#define SYSCALL_ENTRY_FULL(name, ...) sys_##name
+#define SYSCALL_ENTRY_PART(name, ...) sys_##name
+#define SYSCALL_ENTRY_REFUSED(name, error, ...) refused_##error
+#define SYSCALL_ENTRY_NONE(name, ...) NULL
 static const syscall_fn syscall_table[SYSCALL_NR_MAX] = {
-#define X(number, name, state) [number] = SYSCALL_ENTRY_##state(name),
+#define X(number, name, state, ...) [number] = SYSCALL_ENTRY_##state(name, ##__VA_ARGS__),
     SYSCALL_LIST(X)
 #undef X
 };

@@ -339,21 +339,3 @@ SYSCALL_DEFINE4(vmsplice, int, fd, uaddr_t, vec, uint64_t, count, uint32_t, flag
     file_put(f);
     return ret;
 }
-
-/* --- what a sandbox doesn't have --- */
-
-/* File handles would outlive what the sandbox knows of its files. */
-SYSCALL_DEFINE0(name_to_handle_at)
-{
-    return -EOPNOTSUPP;
-}
-
-SYSCALL_DEFINE0(open_by_handle_at)
-{
-    return -EPERM;
-}
-
-SYSCALL_DEFINE0(fanotify_init)
-{
-    return -EPERM;
-}

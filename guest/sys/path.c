@@ -364,20 +364,3 @@ SYSCALL_DEFINE1(umask, uint32_t, mask)
     current->fs->umask = mask & 0777;
     return old;
 }
-
-/* --- the mount tree is the sandbox's owner's, made before the program started --- */
-
-SYSCALL_DEFINE0(mount)
-{
-    return -EPERM;
-}
-
-SYSCALL_DEFINE0(umount2)
-{
-    return -EPERM;
-}
-
-SYSCALL_DEFINE0(pivot_root)
-{
-    return -EPERM;
-}

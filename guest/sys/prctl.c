@@ -255,7 +255,6 @@ static long machine_option(int option, uint64_t arg2)
     }
 }
 
-/* PART: no seccomp, speculation control, core scheduling, MDWE. */
 SYSCALL_DEFINE5(prctl, int, option, uint64_t, arg2, uint64_t, arg3, uint64_t, arg4, uint64_t, arg5)
 {
     switch (option) {

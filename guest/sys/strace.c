@@ -17,7 +17,7 @@
 bool strace_enabled;
 
 static const char *const names[] = {
-#define X(number, name, state) [number] = #name,
+#define X(number, name, state, ...) [number] = #name,
     SYSCALL_LIST(X)
 #undef X
 };

@@ -1,8 +1,9 @@
 /*
- * Every system call of x86-64 Linux, and what the shim makes of it. X(number, name, STATE)
- *   FULL  works as the manual says
- *   PART  works for the uses that its function's comment names
- *   NONE  answers ENOSYS, and is counted
+ * Every system call of x86-64 Linux up to 6.18, and what the shim makes of it.
+ *   X(number, name, FULL)                   works as the manual says; a text, if any, says what needs to be known
+ *   X(number, name, PART, "text")           works, but for what the text says
+ *   X(number, name, REFUSED, error, "text") answers this error on purpose, and why
+ *   X(number, name, NONE)                   isn't there yet: answers ENOSYS, and is counted
  * Enum, dispatch table, trace names and docs/syscalls.md are made from this list.
  */
 #ifndef SYS_TABLE_H
@@ -107,12 +108,12 @@
     X(95, umask, FULL) \
     X(96, gettimeofday, FULL) \
     X(97, getrlimit, FULL) \
-    X(98, getrusage, PART) \
+    X(98, getrusage, PART, "all CPU time counts as user time") \
     X(99, sysinfo, FULL) \
-    X(100, times, PART) \
-    X(101, ptrace, PART) \
+    X(100, times, PART, "all CPU time counts as user time") \
+    X(101, ptrace, NONE) \
     X(102, getuid, FULL) \
-    X(103, syslog, PART) \
+    X(103, syslog, REFUSED, EPERM, "there is no kernel log inside") \
     X(104, getgid, FULL) \
     X(105, setuid, FULL) \
     X(106, setgid, FULL) \
@@ -125,7 +126,7 @@
     X(113, setreuid, FULL) \
     X(114, setregid, FULL) \
     X(115, getgroups, FULL) \
-    X(116, setgroups, PART) \
+    X(116, setgroups, PART, "at most 64 groups") \
     X(117, setresuid, FULL) \
     X(118, getresuid, FULL) \
     X(119, setresgid, FULL) \
@@ -143,7 +144,7 @@
     X(131, sigaltstack, FULL) \
     X(132, utime, FULL) \
     X(133, mknod, FULL) \
-    X(134, uselib, NONE) \
+    X(134, uselib, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
     X(135, personality, FULL) \
     X(136, ustat, NONE) \
     X(137, statfs, FULL) \
@@ -162,41 +163,41 @@
     X(150, munlock, FULL) \
     X(151, mlockall, FULL) \
     X(152, munlockall, FULL) \
-    X(153, vhangup, PART) \
+    X(153, vhangup, REFUSED, EPERM, "administers a machine, and there is none") \
     X(154, modify_ldt, NONE) \
-    X(155, pivot_root, PART) \
-    X(156, _sysctl, NONE) \
-    X(157, prctl, PART) \
+    X(155, pivot_root, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(156, _sysctl, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(157, prctl, PART, "no seccomp, speculation control, core scheduling, MDWE") \
     X(158, arch_prctl, FULL) \
-    X(159, adjtimex, PART) \
+    X(159, adjtimex, PART, "reads; setting the clock, which is the host's, gives EPERM") \
     X(160, setrlimit, FULL) \
     X(161, chroot, FULL) \
     X(162, sync, FULL) \
-    X(163, acct, PART) \
-    X(164, settimeofday, PART) \
-    X(165, mount, PART) \
-    X(166, umount2, PART) \
-    X(167, swapon, PART) \
-    X(168, swapoff, PART) \
-    X(169, reboot, PART) \
+    X(163, acct, REFUSED, EPERM, "administers a machine, and there is none") \
+    X(164, settimeofday, REFUSED, EPERM, "the clock is the host's") \
+    X(165, mount, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(166, umount2, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(167, swapon, REFUSED, EPERM, "administers a machine, and there is none") \
+    X(168, swapoff, REFUSED, EPERM, "administers a machine, and there is none") \
+    X(169, reboot, REFUSED, EPERM, "administers a machine, and there is none") \
     X(170, sethostname, FULL) \
     X(171, setdomainname, FULL) \
-    X(172, iopl, PART) \
-    X(173, ioperm, PART) \
-    X(174, create_module, NONE) \
-    X(175, init_module, PART) \
-    X(176, delete_module, PART) \
-    X(177, get_kernel_syms, NONE) \
-    X(178, query_module, NONE) \
-    X(179, quotactl, PART) \
-    X(180, nfsservctl, NONE) \
-    X(181, getpmsg, NONE) \
-    X(182, putpmsg, NONE) \
-    X(183, afs_syscall, NONE) \
-    X(184, tuxcall, NONE) \
-    X(185, security, NONE) \
+    X(172, iopl, REFUSED, EPERM, "ports belong to the VM's own devices") \
+    X(173, ioperm, REFUSED, EPERM, "ports belong to the VM's own devices") \
+    X(174, create_module, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(175, init_module, REFUSED, EPERM, "no code is loaded into the shim") \
+    X(176, delete_module, REFUSED, EPERM, "no code is loaded into the shim") \
+    X(177, get_kernel_syms, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(178, query_module, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(179, quotactl, REFUSED, EPERM, "administers a machine, and there is none") \
+    X(180, nfsservctl, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(181, getpmsg, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(182, putpmsg, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(183, afs_syscall, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(184, tuxcall, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(185, security, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
     X(186, gettid, FULL) \
-    X(187, readahead, PART) \
+    X(187, readahead, FULL, "hints are checked; what is read ahead is decided by the file system") \
     X(188, setxattr, FULL) \
     X(189, lsetxattr, FULL) \
     X(190, fsetxattr, FULL) \
@@ -214,29 +215,29 @@
     X(202, futex, FULL) \
     X(203, sched_setaffinity, FULL) \
     X(204, sched_getaffinity, FULL) \
-    X(205, set_thread_area, NONE) \
+    X(205, set_thread_area, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
     X(206, io_setup, NONE) \
     X(207, io_destroy, NONE) \
     X(208, io_getevents, NONE) \
     X(209, io_submit, NONE) \
     X(210, io_cancel, NONE) \
-    X(211, get_thread_area, NONE) \
-    X(212, lookup_dcookie, PART) \
+    X(211, get_thread_area, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(212, lookup_dcookie, REFUSED, ENOSYS, "removed from Linux 6.6") \
     X(213, epoll_create, FULL) \
-    X(214, epoll_ctl_old, NONE) \
-    X(215, epoll_wait_old, NONE) \
+    X(214, epoll_ctl_old, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(215, epoll_wait_old, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
     X(216, remap_file_pages, NONE) \
     X(217, getdents64, FULL) \
     X(218, set_tid_address, FULL) \
     X(219, restart_syscall, FULL) \
     X(220, semtimedop, NONE) \
-    X(221, fadvise64, PART) \
+    X(221, fadvise64, FULL, "hints are checked; what is read ahead is decided by the file system") \
     X(222, timer_create, FULL) \
     X(223, timer_settime, FULL) \
     X(224, timer_gettime, FULL) \
     X(225, timer_getoverrun, FULL) \
     X(226, timer_delete, FULL) \
-    X(227, clock_settime, PART) \
+    X(227, clock_settime, PART, "reads; setting the clock, which is the host's, gives EPERM") \
     X(228, clock_gettime, FULL) \
     X(229, clock_getres, FULL) \
     X(230, clock_nanosleep, FULL) \
@@ -245,27 +246,27 @@
     X(233, epoll_ctl, FULL) \
     X(234, tgkill, FULL) \
     X(235, utimes, FULL) \
-    X(236, vserver, NONE) \
-    X(237, mbind, PART) \
-    X(238, set_mempolicy, PART) \
-    X(239, get_mempolicy, PART) \
+    X(236, vserver, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
+    X(237, mbind, PART, "policies are checked for a machine of one node, and not kept") \
+    X(238, set_mempolicy, PART, "policies are checked for a machine of one node, and not kept") \
+    X(239, get_mempolicy, PART, "policies are checked for a machine of one node, and not kept") \
     X(240, mq_open, NONE) \
     X(241, mq_unlink, NONE) \
     X(242, mq_timedsend, NONE) \
     X(243, mq_timedreceive, NONE) \
     X(244, mq_notify, NONE) \
     X(245, mq_getsetattr, NONE) \
-    X(246, kexec_load, PART) \
+    X(246, kexec_load, REFUSED, EPERM, "no code is loaded into the shim") \
     X(247, waitid, FULL) \
-    X(248, add_key, NONE) \
-    X(249, request_key, NONE) \
-    X(250, keyctl, NONE) \
+    X(248, add_key, REFUSED, ENOSYS, "as a kernel without CONFIG_KEYS") \
+    X(249, request_key, REFUSED, ENOSYS, "as a kernel without CONFIG_KEYS") \
+    X(250, keyctl, REFUSED, ENOSYS, "as a kernel without CONFIG_KEYS") \
     X(251, ioprio_set, FULL) \
     X(252, ioprio_get, FULL) \
     X(253, inotify_init, NONE) \
     X(254, inotify_add_watch, NONE) \
     X(255, inotify_rm_watch, NONE) \
-    X(256, migrate_pages, PART) \
+    X(256, migrate_pages, FULL, "a machine of one node: every page is there already") \
     X(257, openat, FULL) \
     X(258, mkdirat, FULL) \
     X(259, mknodat, FULL) \
@@ -281,14 +282,14 @@
     X(269, faccessat, FULL) \
     X(270, pselect6, FULL) \
     X(271, ppoll, FULL) \
-    X(272, unshare, PART) \
+    X(272, unshare, PART, "no new namespaces: EPERM") \
     X(273, set_robust_list, FULL) \
     X(274, get_robust_list, FULL) \
     X(275, splice, FULL) \
     X(276, tee, FULL) \
-    X(277, sync_file_range, PART) \
-    X(278, vmsplice, PART) \
-    X(279, move_pages, PART) \
+    X(277, sync_file_range, FULL, "writes back the whole file, which is more than was asked for") \
+    X(278, vmsplice, FULL, "copies pages, as Linux does without SPLICE_F_GIFT") \
+    X(279, move_pages, FULL, "a machine of one node: every page is there already") \
     X(280, utimensat, FULL) \
     X(281, epoll_pwait, FULL) \
     X(282, signalfd, FULL) \
@@ -307,53 +308,55 @@
     X(295, preadv, FULL) \
     X(296, pwritev, FULL) \
     X(297, rt_tgsigqueueinfo, FULL) \
-    X(298, perf_event_open, PART) \
+    X(298, perf_event_open, REFUSED, EPERM, "no performance counters inside") \
     X(299, recvmmsg, NONE) \
-    X(300, fanotify_init, PART) \
-    X(301, fanotify_mark, NONE) \
+    X(300, fanotify_init, REFUSED, ENOSYS, "as a kernel without CONFIG_FANOTIFY: its events would hold up the file system") \
+    X(301, fanotify_mark, REFUSED, ENOSYS, "as a kernel without CONFIG_FANOTIFY: its events would hold up the file system") \
     X(302, prlimit64, FULL) \
-    X(303, name_to_handle_at, PART) \
-    X(304, open_by_handle_at, PART) \
-    X(305, clock_adjtime, PART) \
+    X(303, name_to_handle_at, REFUSED, EOPNOTSUPP, "handles would outlive what the sandbox knows of its files") \
+    X(304, open_by_handle_at, REFUSED, EPERM, "handles would outlive what the sandbox knows of its files") \
+    X(305, clock_adjtime, PART, "reads; setting the clock, which is the host's, gives EPERM") \
     X(306, syncfs, FULL) \
     X(307, sendmmsg, NONE) \
-    X(308, setns, PART) \
+    X(308, setns, REFUSED, EPERM, "the sandbox has one of each namespace") \
     X(309, getcpu, FULL) \
     X(310, process_vm_readv, FULL) \
     X(311, process_vm_writev, FULL) \
     X(312, kcmp, FULL) \
-    X(313, finit_module, PART) \
-    X(314, sched_setattr, PART) \
+    X(313, finit_module, REFUSED, EPERM, "no code is loaded into the shim") \
+    X(314, sched_setattr, PART, "no SCHED_DEADLINE: EINVAL") \
     X(315, sched_getattr, FULL) \
     X(316, renameat2, FULL) \
     X(317, seccomp, NONE) \
     X(318, getrandom, FULL) \
-    X(319, memfd_create, PART) \
-    X(320, kexec_file_load, PART) \
-    X(321, bpf, PART) \
+    X(319, memfd_create, PART, "no MFD_HUGETLB: EINVAL") \
+    X(320, kexec_file_load, REFUSED, EPERM, "no code is loaded into the shim") \
+    X(321, bpf, REFUSED, EPERM, "no code is loaded into the shim") \
     X(322, execveat, FULL) \
-    X(323, userfaultfd, PART) \
+    X(323, userfaultfd, REFUSED, EPERM, "as with vm.unprivileged_userfaultfd=0") \
     X(324, membarrier, FULL) \
     X(325, mlock2, FULL) \
     X(326, copy_file_range, FULL) \
-    X(327, preadv2, PART) \
-    X(328, pwritev2, PART) \
+    X(327, preadv2, PART, "no RWF_NOWAIT: EOPNOTSUPP") \
+    X(328, pwritev2, PART, "no RWF_NOWAIT: EOPNOTSUPP") \
     X(329, pkey_mprotect, FULL) \
     X(330, pkey_alloc, FULL) \
     X(331, pkey_free, FULL) \
     X(332, statx, FULL) \
     X(333, io_pgetevents, NONE) \
     X(334, rseq, FULL) \
+    X(335, uretprobe, REFUSED, ENOSYS, "as a kernel without CONFIG_UPROBES") \
+    X(336, uprobe, REFUSED, ENOSYS, "as a kernel without CONFIG_UPROBES") \
     X(424, pidfd_send_signal, FULL) \
-    X(425, io_uring_setup, NONE) \
-    X(426, io_uring_enter, NONE) \
-    X(427, io_uring_register, NONE) \
-    X(428, open_tree, PART) \
-    X(429, move_mount, PART) \
-    X(430, fsopen, PART) \
-    X(431, fsconfig, PART) \
-    X(432, fsmount, PART) \
-    X(433, fspick, PART) \
+    X(425, io_uring_setup, REFUSED, ENOSYS, "programs fall back to other calls; a second way into every operation isn't worth its bugs") \
+    X(426, io_uring_enter, REFUSED, ENOSYS, "programs fall back to other calls; a second way into every operation isn't worth its bugs") \
+    X(427, io_uring_register, REFUSED, ENOSYS, "programs fall back to other calls; a second way into every operation isn't worth its bugs") \
+    X(428, open_tree, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(429, move_mount, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(430, fsopen, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(431, fsconfig, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(432, fsmount, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(433, fspick, REFUSED, EPERM, "the mount tree is made before the program starts") \
     X(434, pidfd_open, FULL) \
     X(435, clone3, FULL) \
     X(436, close_range, FULL) \
@@ -362,23 +365,33 @@
     X(439, faccessat2, FULL) \
     X(440, process_madvise, NONE) \
     X(441, epoll_pwait2, FULL) \
-    X(442, mount_setattr, PART) \
-    X(443, quotactl_fd, PART) \
-    X(444, landlock_create_ruleset, NONE) \
-    X(445, landlock_add_rule, NONE) \
-    X(446, landlock_restrict_self, NONE) \
+    X(442, mount_setattr, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(443, quotactl_fd, REFUSED, EPERM, "administers a machine, and there is none") \
+    X(444, landlock_create_ruleset, REFUSED, ENOSYS, "as a kernel without Landlock: the sandbox's own border is the VM") \
+    X(445, landlock_add_rule, REFUSED, ENOSYS, "as a kernel without Landlock: the sandbox's own border is the VM") \
+    X(446, landlock_restrict_self, REFUSED, ENOSYS, "as a kernel without Landlock: the sandbox's own border is the VM") \
     X(447, memfd_secret, NONE) \
     X(448, process_mrelease, NONE) \
     X(449, futex_waitv, FULL) \
-    X(450, set_mempolicy_home_node, PART) \
+    X(450, set_mempolicy_home_node, PART, "policies are checked for a machine of one node, and not kept") \
     X(451, cachestat, NONE) \
     X(452, fchmodat2, FULL) \
-    X(453, map_shadow_stack, NONE) \
+    X(453, map_shadow_stack, REFUSED, EOPNOTSUPP, "as a CPU without shadow stacks") \
     X(454, futex_wake, FULL) \
     X(455, futex_wait, FULL) \
     X(456, futex_requeue, FULL) \
     X(457, statmount, NONE) \
     X(458, listmount, NONE) \
-    X(462, mseal, NONE)
+    X(459, lsm_get_self_attr, REFUSED, ENOSYS, "as a kernel without security modules") \
+    X(460, lsm_set_self_attr, REFUSED, ENOSYS, "as a kernel without security modules") \
+    X(461, lsm_list_modules, REFUSED, ENOSYS, "as a kernel without security modules") \
+    X(462, mseal, NONE) \
+    X(463, setxattrat, NONE) \
+    X(464, getxattrat, NONE) \
+    X(465, listxattrat, NONE) \
+    X(466, removexattrat, NONE) \
+    X(467, open_tree_attr, REFUSED, EPERM, "the mount tree is made before the program starts") \
+    X(468, file_getattr, NONE) \
+    X(469, file_setattr, NONE)
 
 #endif

@@ -104,11 +104,6 @@ SYSCALL_DEFINE2(clock_settime, int, clock, uaddr_t, ts)
     return clock == CLOCK_REALTIME ? -EPERM : -EINVAL;
 }
 
-SYSCALL_DEFINE0(settimeofday)
-{
-    return -EPERM;
-}
-
 SYSCALL_DEFINE2(gettimeofday, uaddr_t, tv, uaddr_t, tz)
 {
     uint64_t utc = 0; /* both fields of struct timezone */

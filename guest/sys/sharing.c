@@ -1,6 +1,6 @@
 /*
- * Calls that the sandbox refuses on purpose, as a kernel does to a container without CAP_SYS_ADMIN and its like: they
- * administer a machine, or load code into a kernel, and there is neither here. EPERM lets programs say so, or do without.
+ * Calls about what the sandbox has one of: namespaces (unshare) and what processes share (kcmp). What is refused altogether
+ * has only a row in sys/table.h.
  */
 #include "fs/fdtable.h"
 #include "fs/file.h"
@@ -10,46 +10,6 @@
 #include <linux/capability.h>
 #include <linux/kcmp.h>
 #include <linux/sched.h>
-
-#define REFUSED(name)                                                                              \
-    SYSCALL_DEFINE0(name)                                                                          \
-    {                                                                                              \
-        return -EPERM;                                                                             \
-    }
-
-/* The machine and its kernel. */
-REFUSED(acct)
-REFUSED(reboot)
-REFUSED(swapon)
-REFUSED(swapoff)
-REFUSED(init_module)
-REFUSED(finit_module)
-REFUSED(delete_module)
-REFUSED(kexec_load)
-REFUSED(kexec_file_load)
-REFUSED(syslog)
-REFUSED(iopl)
-REFUSED(ioperm)
-REFUSED(vhangup)
-REFUSED(quotactl)
-REFUSED(quotactl_fd)
-
-/* Looking into kernels and other programs. */
-REFUSED(bpf)
-REFUSED(perf_event_open)
-REFUSED(userfaultfd)
-REFUSED(ptrace)
-REFUSED(lookup_dcookie)
-
-/* Namespaces and mounts: the sandbox has one of each. */
-REFUSED(setns)
-REFUSED(open_tree)
-REFUSED(move_mount)
-REFUSED(fsopen)
-REFUSED(fsconfig)
-REFUSED(fsmount)
-REFUSED(fspick)
-REFUSED(mount_setattr)
 
 /* --- unshare(2): what threads share, not namespaces --- */
 
