@@ -66,7 +66,7 @@ int engine_init(struct engine *e, const struct engine_config *config)
     for (size_t i = 0; i < 3; i++) {
         int fd = config->stdio_fds ? config->stdio_fds[i] : -1;
 
-        e->stdio[i] = (struct stdio){ stdio_kind_of(fd), fd, -1, false };
+        e->stdio[i] = (struct stdio){ stdio_kind_of(fd), fd, 0 };
     }
     return 0;
 }
@@ -83,8 +83,6 @@ void engine_destroy(struct engine *e)
 {
     job_table_destroy(e);
     drop_all_fids(e);
-    for (size_t i = 0; i < 3; i++)
-        fd_close(&e->stdio[i].async_fd);
 }
 
 int request_end(const struct request *rq)
@@ -134,8 +132,12 @@ void engine_drop_tokens(struct engine *e, struct fid *fid)
 
 void engine_drop_fid(struct engine *e, struct fid *fid)
 {
+    int stdio = fid->kind == FID_STDIO ? fid->stdio : -1;
+
     engine_drop_tokens(e, fid);
     fid_remove(&e->fids, fid);
+    if (stdio >= 0)
+        stdio_detach(e, (unsigned)stdio);
 }
 
 /* Replies. */

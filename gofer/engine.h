@@ -46,9 +46,8 @@ enum stdio_kind { STDIO_CLOSED, STDIO_PLAIN, STDIO_PIPE, STDIO_SOCKET, STDIO_TTY
 
 struct stdio {
     enum stdio_kind kind;
-    int fd;
-    int async_fd; /* a description of our own that doesn't block, or -1: the inherited one is shared with others */
-    bool async_tried;
+    int fd;             /* given up with the last fid that the guest had of it */
+    unsigned fid_count;
 };
 
 struct engine {
@@ -109,6 +108,7 @@ P9_LIST(X)
 int fid_open(struct engine *e, struct fid *fid, uint32_t flags);
 int open_flags_of(uint32_t wire_flags);
 int stdio_attach(struct engine *e, struct fid *fid, unsigned index);
+void stdio_detach(struct engine *e, unsigned index); /* a fid of it is gone */
 int stdio_read(struct engine *e, struct request *rq, struct fid *fid, uint32_t count, bool nowait);
 int stdio_write(struct engine *e, struct request *rq, struct fid *fid, uint32_t count, bool nowait);
 int xattr_read(struct request *rq, const struct fid *fid, uint64_t offset, uint32_t count);

@@ -121,10 +121,12 @@ void fid_forget_file(struct fid *fid)
 {
     fdref_put(fid->path);
     fdref_put(fid->open);
+    fdref_put(fid->async);
     fdref_put(fid->parent);
     free(fid->name);
     fid->path = NULL;
     fid->open = NULL;
+    fid->async = NULL;
     fid->parent = NULL;
     fid->name = NULL;
 }

@@ -48,6 +48,8 @@ struct fid {
     const struct export *x;   /* NULL for stdio */
     struct fdref *path;       /* O_PATH, or the same as open */
     struct fdref *open;       /* NULL until opened */
+    struct fdref *async;      /* FID_STDIO: see op_stdio.c */
+    bool async_tried;
     struct fdref *parent;     /* standard dialect only: where name is, for Tremove and Trename */
     char *name;
     uint32_t open_flags;

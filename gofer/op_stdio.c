@@ -21,7 +21,7 @@
 
 int stdio_attach(struct engine *e, struct fid *fid, unsigned index)
 {
-    const struct stdio *s = &e->stdio[index];
+    struct stdio *s = &e->stdio[index];
     struct statx st;
     int flags, fd, err;
 
@@ -37,6 +37,7 @@ int stdio_attach(struct engine *e, struct fid *fid, unsigned index)
     fid->open = fdref_new(fd);
     if (!fid->open)
         return -ENOMEM;
+    s->fid_count++;
     fid->kind = FID_STDIO;
     fid->stdio = (int)index;
     fid->mode = st.stx_mode;
@@ -44,20 +45,36 @@ int stdio_attach(struct engine *e, struct fid *fid, unsigned index)
     return 0;
 }
 
-/* Our own, non-blocking description of a pipe or terminal; -1 if there can't be one. */
-static int async_fd(struct engine *e, struct stdio *s)
+/*
+ * The guest has closed the descriptor, so whoever reads or feeds the other end is to see that now. The number stays taken:
+ * a file that got number 2 would receive log lines.
+ */
+void stdio_detach(struct engine *e, unsigned index)
 {
+    struct stdio *s = &e->stdio[index];
+
+    s->fid_count--;
+    if (s->fid_count > 0 || s->kind == STDIO_TTY || s->kind == STDIO_OTHER)
+        return;
+    if (dup3(e->config.proc_fd, s->fd, O_CLOEXEC) >= 0)
+        s->kind = STDIO_CLOSED;
+}
+
+/* Our own, non-blocking description of a pipe or terminal; -1 if there can't be one. */
+static int async_fd(struct engine *e, struct fid *fid)
+{
+    const struct stdio *s = &e->stdio[fid->stdio];
     int flags, fd;
 
-    if (s->async_tried)
-        return s->async_fd;
-    s->async_tried = true;
+    if (fid->async_tried)
+        return fid->async ? fid->async->fd : -1;
+    fid->async_tried = true;
     flags = fcntl(s->fd, F_GETFL);
     if (flags < 0)
         return -1;
     fd = path_reopen(e->config.proc_fd, s->fd, (flags & (O_ACCMODE | O_APPEND)) | O_NONBLOCK | O_NOCTTY);
-    s->async_fd = fd < 0 ? -1 : fd;
-    return s->async_fd;
+    fid->async = fd < 0 ? NULL : fdref_new(fd);
+    return fid->async ? fid->async->fd : -1;
 }
 
 static struct job *stream_job(struct engine *e, struct request *rq, struct fid *fid, enum job_op op, uint32_t count)
@@ -80,10 +97,9 @@ static struct job *stream_job(struct engine *e, struct request *rq, struct fid *
 /* Can this be done by the engine's thread without blocking? Sets the descriptor to use. */
 static bool is_async(struct engine *e, struct job *job, bool nowait)
 {
-    struct stdio *s = &e->stdio[job->fid->stdio];
     int fd;
 
-    switch (s->kind) {
+    switch (e->stdio[job->fid->stdio].kind) {
     case STDIO_SOCKET: /* MSG_DONTWAIT */
     case STDIO_PLAIN:
         return true;
@@ -98,7 +114,7 @@ static bool is_async(struct engine *e, struct job *job, bool nowait)
     case STDIO_OTHER:
         return false;
     }
-    fd = async_fd(e, s);
+    fd = async_fd(e, job->fid);
     if (fd < 0)
         return false;
     job->fd = fd;

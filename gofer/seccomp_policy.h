@@ -51,6 +51,7 @@
     ALLOW(fallocate, "Tfallocate")                                                                 \
     ALLOW_ARG(fcntl, 1, F_DUPFD_CLOEXEC, "Tattach")                                                \
     ALLOW_ARG(fcntl, 1, F_GETFL, "Tattach of stdio")                                               \
+    ALLOW(dup3, "Tclunk of stdio: its number stays taken")                                         \
     ALLOW_ARG(fcntl, 1, F_OFD_SETLK, "Tlock")                                                      \
     ALLOW_ARG(fcntl, 1, F_OFD_GETLK, "Tgetlock")                                                   \
     /* terminals among the inherited descriptors: op_stdio.c has the same list */                  \

@@ -50,6 +50,21 @@ static unsigned take_stdio(void)
     return open_bits;
 }
 
+/*
+ * The gofer has the program's stdin and stdout now: whoever is at their other ends must see it close them. Standard error stays ours
+ * too. A host without /dev/null has to do without.
+ */
+static void leave_stdio(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0)
+        return;
+    dup3(null, STDIN_FILENO, O_CLOEXEC);
+    dup3(null, STDOUT_FILENO, O_CLOEXEC);
+    close(null);
+}
+
 static int open_output(const char *path)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -75,6 +90,7 @@ static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)
 
     if (launch_gofer(sb, l, &view, stdio_open) < 0)
         return STATUS_VMM_ERROR;
+    leave_stdio();
     mark(sb, 1);
     if (make_machine(sb, l) < 0)
         return STATUS_VMM_ERROR;

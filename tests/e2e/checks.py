@@ -673,6 +673,31 @@ def reader_goes_away(settings, log):
     require(status == 44, f'EPIPE: status {status}, {err!r}')
 
 
+@check('hw')
+def closed_output_and_input_are_seen_outside(settings, log):
+    """What the program closes is closed for whoever is at the other end, while the sandbox goes on."""
+    process = start(settings, *shell('echo a; exec >&-; sleep 20'))
+    try:
+        ready = select.select([process.stdout], [], [], 30 * settings.slow)[0]
+        require(ready and process.stdout.read() == b'a\n', 'output other than expected')
+        require(process.poll() is None, 'the sandbox has ended')
+    finally:
+        process.terminate()
+        finish(process, log)
+    process = start(settings, *shell('exec <&-; sleep 20'), stdin=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 30 * settings.slow
+        with contextlib.suppress(BrokenPipeError):
+            while time.monotonic() < deadline:
+                os.write(process.stdin.fileno(), b'x')
+                time.sleep(0.01)
+            raise Failure('no EPIPE for who feeds a closed stdin')
+        require(process.poll() is None, 'the sandbox has ended')
+    finally:
+        process.terminate()
+        finish(process, log)
+
+
 @check()
 def slow_reader_and_slow_writer(settings, log):
     process = start(settings, '--app', '/bin/busybox', '--', 'seq', '1', '200000')
