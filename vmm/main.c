@@ -22,6 +22,7 @@
 #include "vmm/events.h"
 #include "vmm/launch.h"
 #include "vmm/options.h"
+#include "vmm/prefetch.h"
 #include "vmm/report.h"
 #include "vmm/vcpu.h"
 #include "hypercalls/arena.h"
@@ -91,6 +92,7 @@ static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)
     if (launch_gofer(sb, l, &view, stdio_open) < 0)
         return STATUS_VMM_ERROR;
     leave_stdio();
+    prefetch(sb->opt->root, view.program);
     mark(sb, 1);
     if (make_machine(sb, l) < 0)
         return STATUS_VMM_ERROR;
