@@ -47,8 +47,8 @@ static void put_exits(FILE *out, const struct exit_counts *c)
 
     fprintf(out,
             "  \"exits\": {\"total\": %" PRIu64 ", \"io\": %" PRIu64 ", \"interrupted\": %" PRIu64 ", \"diverted\": %" PRIu64
-            ", \"recovered\": %" PRIu64 "},\n  \"hypercalls\": {",
-            c->total, c->io, c->interrupted, c->diverted, c->recovered);
+            ", \"queued\": %" PRIu64 ", \"recovered\": %" PRIu64 "},\n  \"hypercalls\": {",
+            c->total, c->io, c->interrupted, c->diverted, c->queued, c->recovered);
     for (unsigned i = 0; i < HYPERCALL_COUNT; i++) {
         if (!c->hypercall[i])
             continue;

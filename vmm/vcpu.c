@@ -93,8 +93,10 @@ static void after_kick(struct sandbox *sb)
             set_rip(run, begin);
         return;
     }
-    if (exception_queued(&run->s.regs.events))
+    if (exception_queued(&run->s.regs.events)) {
+        sb->counts.queued++;
         return;
+    }
     sb->counts.diverted++;
     __atomic_store_n(&shared->upcall_rip, regs->rip, __ATOMIC_RELAXED);
     __atomic_store_n(&shared->upcall_rflags, regs->rflags, __ATOMIC_RELAXED);

@@ -13,7 +13,7 @@
 /* What KVM_RUN returned for, counted for --report. */
 struct exit_counts {
     uint64_t doorbell;
-    uint64_t total, io, mmio, interrupted, diverted, recovered, other;
+    uint64_t total, io, mmio, interrupted, diverted, queued, recovered, other;
     uint64_t hypercall[HYPERCALL_COUNT];
 };
 
