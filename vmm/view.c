@@ -187,11 +187,12 @@ static bool is_below(const char *path, const char *dir)
     return !strncmp(path, dir, n) && (path[n] == '/' || !path[n]);
 }
 
+/* Does the host's file at path show in the sandbox? The last mount above it decides; an empty tmpfs, such as /home, hides it. */
 static bool in_view(const struct view *v, const char *path)
 {
-    for (size_t i = 0; i < v->mount_count; i++)
+    for (size_t i = v->mount_count; i-- > 0;)
         if (v->mounts[i].kind != VIEW_FILE && is_below(path, v->mounts[i].dst))
-            return true;
+            return v->mounts[i].kind != VIEW_TMPFS;
     return false;
 }
 

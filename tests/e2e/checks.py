@@ -230,6 +230,12 @@ def program_outside_the_view(settings, log):
         expect(result, 1, b'')
         vmm(settings, log, './busybox', 'sh', '-c', f'echo > {folder}/busybox', cwd=folder)
         require(os.path.getsize(folder + '/busybox') > 1000, 'the program of the host was written to')
+    # places where the sandbox has an empty directory of its own, as it has for /home and /root
+    for place in ('/tmp', '/var/tmp'):
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            os.chmod(folder, 0o755)
+            shutil.copy('/bin/busybox', folder + '/busybox')
+            expect(vmm(settings, log, './busybox', 'ls', place, cwd=folder), 0, os.path.basename(folder).encode() + b'\n', b'')
 
 
 @check('hw')
