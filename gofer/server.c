@@ -1,5 +1,5 @@
 /*
- * `vmm gofer --listen unix:PATH --export DIR[:ro]`: the same file server for other clients.
+ * `vmm gofer --listen unix:PATH|tcp:127.0.0.1:PORT --export DIR[:ro]`: the same file server for other clients.
  *
  * The process that the user starts makes the socket and waits; a jailed child accepts and serves, with a thread for each
  * client. There is no authentication: who may connect is who may open the socket, which is made with mode 0600.
@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -33,18 +34,19 @@
 #define DESCRIPTORS_WANTED 65536
 #define DESCRIPTORS_KEPT 128
 #define EXIT_USAGE 125
+#define TCP_LOOPBACK "tcp:127.0.0.1:"
 
 static const char usage[] =
-    "usage: vmm gofer --listen unix:PATH|tcp:PORT --export DIR[:ro] ...\n"
+    "usage: vmm gofer --listen unix:PATH|tcp:127.0.0.1:PORT --export DIR[:ro] ...\n"
     "\n"
     "Serve directories by 9P2000.L. A client attaches by the directory's path, or by / if\n"
-    "there is only one. There is no authentication: unix:PATH is made with mode 0600, tcp:PORT\n"
-    "is on 127.0.0.1 and open to every user of this host.\n"
+    "there is only one. There is no authentication: unix:PATH is made with mode 0600, tcp is\n"
+    "on the loopback address only, and open to every user of this host.\n"
     "\n"
-    "  --listen unix:PATH   a socket in the file system; removed at the end\n"
-    "  --listen tcp:PORT    a port of 127.0.0.1\n"
-    "  --export DIR[:ro]    a directory or file, with :ro for reading only\n"
-    "  --help               this text\n";
+    "  --listen unix:PATH            a socket in the file system; removed at the end\n"
+    "  --listen tcp:127.0.0.1:PORT   a port of the loopback address\n"
+    "  --export DIR[:ro]             a directory or file, with :ro for reading only\n"
+    "  --help                        this text\n";
 
 struct server {
     struct gofer_export wanted[SERVER_EXPORTS_MAX];
@@ -127,8 +129,10 @@ static int start_listening(struct server *s, const char *where)
 {
     if (!strncmp(where, "unix:", 5))
         return listen_unix(s, where + 5);
+    if (!strncmp(where, TCP_LOOPBACK, strlen(TCP_LOOPBACK)))
+        return listen_tcp(s, where + strlen(TCP_LOOPBACK));
     if (!strncmp(where, "tcp:", 4))
-        return listen_tcp(s, where + 4);
+        return -EADDRNOTAVAIL; /* whoever can connect can use the exports */
     return -EAFNOSUPPORT;
 }
 
@@ -163,6 +167,7 @@ static int enter(struct server *s, const char **ret_what)
     int err;
 
     *ret_what = "gofer";
+    mallopt(M_ARENA_MAX, 1); /* more of them, one a thread, would need system calls that the filter doesn't have */
     jail_ignore_signals();
     umask(0);
     err = fd_close_others(keep, 1);

@@ -16,6 +16,7 @@
 #include "common/fd.h"
 #include "common/jail.h"
 #include "common/log.h"
+#include "common/roles.h"
 #include "vmm/clock.h"
 #include "vmm/cpu_state.h"
 #include "vmm/devtree.h"
@@ -160,6 +161,8 @@ int main(int argc, char **argv)
 
     sb->start_ns = clock_host_mono_ns();
     syscall(SYS_close_range, 3, ~0u, 0);
+    if (argc > 1 && !strcmp(argv[1], "gofer")) /* a program of that name: vmm --app gofer */
+        return gofer_server_main(argc - 1, argv + 1);
     status = options_parse(&opt, argc, argv);
     if (opt.show_version)
         return version_print(opt.verbose);

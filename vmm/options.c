@@ -76,6 +76,7 @@ static const struct option long_options[] = {
 static const char help_text[] =
     "Usage: vmm [OPTIONS] --app PROG [--] [ARGS...]\n"
     "       vmm [OPTIONS] PROG [ARGS...]\n"
+    "       vmm gofer --help       serve files to other 9P clients\n"
     "Run an unmodified Linux program in its own KVM virtual machine.\n"
     "\n"
     "Files\n"

@@ -3,7 +3,7 @@
 
     tests/e2e/run.py [options] [PATTERN...]     PATTERN: shell pattern for case names
 
-A case is one line of a list file (see tests/e2e/cases.list) or one function of checks.py.
+A case is one line of a list file (see tests/e2e/cases.list) or one function of checks*.py.
 Prints one PASS, FAIL or SKIP line per case (a FAIL with its reasons) and, at the end, exactly one
 line `N passed, N failed, N skipped`. Exit status: 0 if nothing failed. Logs: build/e2e/CASE.log.
 
@@ -16,6 +16,7 @@ import difflib
 import errno
 import fcntl
 import fnmatch
+import importlib
 import multiprocessing
 import os
 import re
@@ -435,8 +436,10 @@ def main():
             sys.exit(f'run.py: {settings.vmm}: not there; build it first')
     cases = load(settings, settings.lists or [os.path.join(HERE, 'cases.list')])
     if not settings.no_checks:
-        import checks
-        cases += [Check(function, settings) for function in checks.CHECKS]
+        for name in sorted(os.listdir(HERE)):
+            if re.fullmatch(r'checks\w*\.py', name):
+                importlib.import_module(name[:-3])
+        cases += [Check(function, settings) for function in sys.modules['checks'].CHECKS]
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
         sys.exit('run.py: two cases have the name ' + next(name for name in names if names.count(name) > 1))

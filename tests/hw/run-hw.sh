@@ -23,7 +23,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 cache=${HW_CACHE:-$top/build/hw-cache}
-modules=(irqbypass ccp kvm kvm-amd tun)
+modules=(irqbypass ccp kvm kvm-amd tun netfs fscache 9pnet 9pnet_fd 9p)
 
 die() { echo "run-hw: $*" >&2; exit 255; }
 

@@ -273,7 +273,7 @@ Test(server, bad_arguments)
 {
     static char name[] = "gofer", l[] = "--listen", e[] = "--export", tmp[] = "/tmp", none[] = "/none/such",
                 unix_none[] = "unix:/none/such/socket", unix_file[] = "unix:/etc/passwd", udp[] = "udp:1",
-                port[] = "tcp:99999", unix_ok[] = "unix:/tmp/vmm-server-test-socket", extra[] = "extra";
+                port[] = "tcp:127.0.0.1:99999", unix_ok[] = "unix:/tmp/vmm-server-test-socket", extra[] = "extra";
 
     cr_assert_eq(run((char *[]){ name, NULL }), 125);
     cr_assert_eq(run((char *[]){ name, l, unix_ok, NULL }), 125);
