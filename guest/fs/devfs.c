@@ -3,17 +3,15 @@
  */
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
-#include "fs/stdio.h"
 #include "fs/vfs.h"
 #include "mm/frame.h"
 #include "lib/string.h"
+#include "tty/tty.h"
 
 #include <linux/mman.h>
 #include <linux/random.h>
 
 #define MEM_MAJOR 1
-#define TTY_MAJOR 5
-#define PTS_MAJOR 136
 #define ENTROPY_BITS 256
 
 /* --- reading and writing --- */
@@ -149,12 +147,12 @@ static const struct device {
     const char *name;
     uint32_t major, minor;
     uint32_t mode;
-    const struct file_ops *ops; /* NULL: the terminal */
+    const struct file_ops *ops; /* NULL: terminals */
 } devices[] = {
     { "null", MEM_MAJOR, 3, 0666, &null_ops },      { "zero", MEM_MAJOR, 5, 0666, &zero_ops },
     { "full", MEM_MAJOR, 7, 0666, &full_ops },      { "random", MEM_MAJOR, 8, 0666, &random_ops },
-    { "urandom", MEM_MAJOR, 9, 0666, &random_ops }, { "tty", TTY_MAJOR, 0, 0666, NULL },
-    { "console", TTY_MAJOR, 1, 0600, NULL },        { "pts/0", PTS_MAJOR, 0, 0620, NULL },
+    { "urandom", MEM_MAJOR, 9, 0666, &random_ops }, { "tty", TTY_DEVICE_MAJOR, 0, 0666, NULL },
+    { "console", TTY_DEVICE_MAJOR, 1, 0600, NULL }, { "ptmx", TTY_DEVICE_MAJOR, 2, 0666, NULL },
 };
 
 static const struct {
@@ -166,13 +164,25 @@ static const struct {
     { "stderr", "/proc/self/fd/2" },
 };
 
+static long open_terminal(uint32_t minor, struct file *f)
+{
+    switch (minor) {
+    case 0:
+        return tty_open_controlling(f);
+    case 1:
+        return user_tty ? user_tty->open(user_tty, f) : -ENXIO;
+    default:
+        return ptmx_open(f);
+    }
+}
+
 long chrdev_open(struct inode *inode, struct file *f)
 {
     for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
         if (inode->rdev != vfs_makedev(devices[i].major, devices[i].minor))
             continue;
         if (!devices[i].ops)
-            return stdio_open_tty(f);
+            return open_terminal(devices[i].minor, f);
         f->ops = devices[i].ops;
         return 0;
     }
@@ -192,29 +202,20 @@ static struct name name_of(const char *s)
     return (struct name){ s, strlen(s) };
 }
 
-/* "pts/0" is a node in a directory of its own. */
 static long make_node(struct inode *root, const struct device *d)
 {
-    struct name name = name_of(d->name), leaf = name_of("0");
-    struct inode *dir;
-    long err;
+    struct name name = name_of(d->name);
 
-    if (!strchr(d->name, '/'))
-        return keep(root->ops->mknod(root, &name, S_IFCHR | d->mode, vfs_makedev(d->major, d->minor)));
-    name.len = 3;
-    dir = root->ops->mkdir(root, &name, 0755);
-    if (is_err(dir))
-        return ptr_err(dir);
-    err = keep(root->ops->mknod(dir, &leaf, S_IFCHR | d->mode, vfs_makedev(d->major, d->minor)));
-    inode_put(dir);
-    return err;
+    return keep(root->ops->mknod(root, &name, S_IFCHR | d->mode, vfs_makedev(d->major, d->minor)));
 }
 
 static long populate(struct inode *root)
 {
-    struct name shm = name_of("shm");
+    struct name shm = name_of("shm"), pts = name_of("pts");
     long err = keep(root->ops->mkdir(root, &shm, 01777));
 
+    if (err == 0)
+        err = keep(root->ops->mkdir(root, &pts, 0755));
     for (size_t i = 0; err == 0 && i < ARRAY_SIZE(devices); i++)
         err = make_node(root, &devices[i]);
     for (size_t i = 0; err == 0 && i < ARRAY_SIZE(links); i++) {

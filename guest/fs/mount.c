@@ -6,6 +6,7 @@
 #include "lib/kmalloc.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "tty/tty.h"
 
 struct path vfs_root;
 
@@ -254,6 +255,7 @@ static void mount_defaults(void)
     mount_default("/proc", procfs_mount);
     mount_default("/sys", sysfs_mount);
     mount_default("/dev", devfs_mount);
+    mount_default("/dev/pts", devpts_mount);
     mount_default("/dev/shm", make_tmp);
     mount_default("/tmp", make_tmp);
 }

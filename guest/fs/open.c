@@ -100,7 +100,7 @@ void file_uncount_writer(const struct file *f)
 
 struct file *vfs_open_inode(struct inode *inode, struct dentry *dentry, struct mount *mount, uint32_t flags)
 {
-    uint32_t kept = flags & ~(uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_CLOEXEC);
+    uint32_t kept = flags & ~(uint32_t)(O_CREAT | O_EXCL | O_CLOEXEC);
     struct file *f = file_alloc(&opath_ops, kept | FILE_UNCOUNTED);
     int err;
 
@@ -122,7 +122,7 @@ struct file *vfs_open_inode(struct inode *inode, struct dentry *dentry, struct m
         f->flags &= ~FILE_UNCOUNTED;
         err = attach(inode, f);
         if (err == 0) {
-            f->flags &= ~(uint32_t)O_TRUNC;
+            f->flags &= ~(uint32_t)(O_TRUNC | O_NOCTTY);
             return f;
         }
     }

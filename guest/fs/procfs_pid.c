@@ -3,13 +3,13 @@
 
 #include "arch/bootinfo.h"
 #include "arch/cpu.h"
-#include "fs/stdio.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/mm.h"
 #include "proc/cputimer.h"
 #include "proc/signal.h"
+#include "tty/tty.h"
 
 #include <linux/resource.h>
 
@@ -99,9 +99,10 @@ static uint64_t start_ticks(const struct process *p)
     return (p->start_ns + (clock_boot_ns() - clock_mono_ns())) / NS_PER_TICK;
 }
 
-static int tty_number(void)
+/* Old-style device numbers: the minor's upper bits are beyond the major's. */
+static int tty_number(const struct tty *t)
 {
-    return stdio_tty() < 0 ? 0 : 136 << 8; /* /dev/pts/0 */
+    return t ? PTS_DEVICE_MAJOR << 8 | (t->index & 0xff) | (t->index & ~0xff) << 12 : 0;
 }
 
 static void put_stat_ids(struct seq *s, const struct proc_node *node)
@@ -109,7 +110,7 @@ static void put_stat_ids(struct seq *s, const struct proc_node *node)
     const struct process *p = node->proc;
 
     seq_printf(s, "%d (%s) %c %d %d %d %d %d 4194304 ", node->tid ? node->tid : p->pid, comm_of(node), state_of(node),
-               p->parent ? p->parent->pid : 0, p->pgid, p->sid, tty_number(), p->pgid);
+               p->parent ? p->parent->pid : 0, p->pgid, p->sid, tty_number(p->tty), p->tty ? p->tty->pgid : -1);
 }
 
 static void put_stat_times(struct seq *s, const struct proc_node *node)

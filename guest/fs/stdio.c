@@ -177,6 +177,9 @@ static ssize_t stdio_read(struct file *f, struct iter *to, uint64_t *pos)
 
     if (to->left == 0)
         return 0;
+    n = s->is_tty ? host_tty_check_read() : 0;
+    if (n < 0)
+        return n;
     if (!is_stream(f, pos)) {
         n = gofer_read_fid(s->fid, to, *pos);
     } else if (f->flags & O_NONBLOCK) {
@@ -505,21 +508,6 @@ static struct inode *stdio_inode(struct superblock *sb, uint32_t index, struct g
     return inode;
 }
 
-/* A terminal is the node of it in /dev, so that ttyname(3) finds it there. */
-static long attach_tty(struct file *f)
-{
-    struct path node;
-    int err = path_lookup(AT_FDCWD, "/dev/pts/0", 0, &node);
-
-    if (err < 0)
-        return err;
-    f->mount = node.mount;
-    f->dentry = node.dentry;
-    f->inode = node.dentry->inode;
-    inode_get(f->inode);
-    return 0;
-}
-
 static long open_one(struct superblock *sb, uint32_t index, struct gofer_attach *attach)
 {
     struct inode *inode = stdio_inode(sb, index, attach);
@@ -535,7 +523,7 @@ static long open_one(struct superblock *sb, uint32_t index, struct gofer_attach 
         return -ENOMEM;
     }
     f->data = inode->data;
-    if (stdio_i(f)->is_tty && attach_tty(f) == 0) {
+    if (stdio_i(f)->is_tty && host_tty_attach(f) == 0 /* so that ttyname(3) finds it */) {
         err = 0;
         inode_put(inode);
     } else {

@@ -16,7 +16,4 @@ long stdio_open_tty(struct file *f);
 /* Its number among 0 to 2; -1: there is none. */
 int stdio_tty(void);
 
-/* The terminal's foreground process group, which gets what the keyboard sends; 0: not known. */
-int stdio_foreground(void);
-
 #endif

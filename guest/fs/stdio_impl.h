@@ -31,6 +31,8 @@ void stdio_rearm(struct stdio *s);
 uint32_t stdio_poll_events(struct stdio *s, struct file *f, struct poll_table *table);
 
 bool tty_probe(struct stdio *s);
+long host_tty_attach(struct file *f); /* f is a descriptor of the host's terminal; -errno: it has no node */
+long host_tty_check_read(void);
 long tty_ioctl(struct stdio *s, struct file *f, uint32_t cmd, uint64_t arg);
 
 #endif

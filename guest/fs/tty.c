@@ -1,6 +1,6 @@
 /*
  * Terminals: the host's, behind an inherited descriptor. Modes and sizes are the host's (Tioctl); job control, which
- * speaks of processes that the host doesn't know, is kept here. There is one terminal and it is everybody's controlling one.
+ * speaks of processes that the host doesn't know, is kept here. It is the controlling terminal of the first program's session.
  */
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
@@ -8,15 +8,13 @@
 #include "fs/stdio_impl.h"
 #include "lib/string.h"
 #include "proc/process.h"
+#include "tty/tty.h"
 
 #include <asm/ioctls.h>
 #include <asm/termbits.h>
 
 #define IOCTL_DATA_MAX 64
 #define DRAIN_RETRY_NS 5000000ull /* how often to look whether the output is out */
-
-static int foreground_pgid;
-static int session_id;
 
 /* What goes in and out with each command; `value`: the argument itself is the input. */
 static const struct tty_command {
@@ -89,67 +87,50 @@ bool tty_probe(struct stdio *s)
 
 /* --- job control --- */
 
-int stdio_foreground(void)
+static long host_open(struct tty *t UNUSED, struct file *f)
 {
-    return foreground_pgid;
+    return stdio_open_tty(f);
 }
 
-static int foreground(void)
-{
-    return foreground_pgid ? foreground_pgid : current->proc->pgid;
-}
+static struct tty host_tty = { .open = host_open };
 
-static long set_foreground(uint64_t arg)
+long host_tty_attach(struct file *f)
 {
-    int pgid;
+    long err = 0;
 
-    if (get_user(pgid, arg) < 0)
-        return -EFAULT;
-    if (pgid <= 0)
-        return -EINVAL;
-    if (!pgrp_exists(pgid))
-        return -ESRCH;
-    foreground_pgid = pgid;
-    return 0;
-}
-
-static long set_controlling(void)
-{
-    session_id = current->proc->sid;
-    foreground_pgid = current->proc->pgid;
-    return 0;
-}
-
-static long put_int(int value, uint64_t arg)
-{
-    return put_user(value, arg) < 0 ? -EFAULT : 0;
-}
-
-static long job_control(uint32_t cmd, uint64_t arg)
-{
-    switch (cmd) {
-    case TIOCGPGRP:
-        return put_int(foreground(), arg);
-    case TIOCSPGRP:
-        return set_foreground(arg);
-    case TIOCGSID:
-        return put_int(session_id ? session_id : current->proc->sid, arg);
-    case TIOCSCTTY:
-        return set_controlling();
-    case TIOCNOTTY:
-        return 0;
-    default:
-        return -ENOTTY;
+    if (!user_tty) {
+        user_tty = &host_tty;
+        tty_set_session(&host_tty, current->proc);
+        err = tty_add_node(&host_tty);
     }
+    if (err == 0 && !host_tty.inode)
+        err = -ENODEV;
+    return err < 0 ? err : tty_attach_node(&host_tty, f);
 }
 
-long tty_ioctl(struct stdio *s, struct file *f UNUSED, uint32_t cmd, uint64_t arg)
+long host_tty_check_read(void)
 {
+    return tty_check_read(&host_tty);
+}
+
+/* Commands that change something are the foreground's. */
+static bool changes(const struct tty_command *c)
+{
+    return c->in > 0 && c->cmd != TIOCSWINSZ;
+}
+
+long tty_ioctl(struct stdio *s, struct file *f, uint32_t cmd, uint64_t arg)
+{
+    long ret;
+
     if (!s->is_tty && cmd != FIONREAD)
         return -ENOTTY;
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-        if (commands[i].cmd == cmd)
-            return forward(s, &commands[i], arg);
+        if (commands[i].cmd != cmd)
+            continue;
+        ret = s->is_tty && changes(&commands[i]) ? tty_check_change(&host_tty) : 0;
+        return ret < 0 ? ret : forward(s, &commands[i], arg);
     }
-    return job_control(cmd, arg);
+    ret = tty_job_ioctl(&host_tty, false, f, cmd, arg);
+    return ret == -ENOIOCTLCMD ? -ENOTTY : ret;
 }

@@ -19,6 +19,7 @@
 #include "proc/posix_timer.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
+#include "tty/tty.h"
 
 #include <linux/poll.h>
 
@@ -228,6 +229,7 @@ static void process_finish(struct process *p)
     p->exiting = true;
     if (p->pid == APP_PID)
         sandbox_end(p->exit_status);
+    tty_process_exit(p);
     posix_timer_process_exit(p);
     drop_mm(p);
     orphan_children(p);

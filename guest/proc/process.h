@@ -81,7 +81,8 @@ struct process {
     uint64_t cpu_ns, child_cpu_ns;
     uint64_t min_faults, maj_faults;
     uint64_t read_bytes, write_bytes;
-    struct tty *tty;             /* controlling terminal */
+    struct tty *tty;             /* controlling terminal; cleared when that goes */
+    int tty_old_pgid;            /* session leaders: the foreground group of a terminal that was hung up */
 };
 
 extern struct process *init_process; /* pid 1 */

@@ -5,13 +5,13 @@
 #include "proc/signal.h"
 
 #include "arch/cpu.h"
-#include "fs/stdio.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "mm/mm.h"
 #include "proc/exit.h"
 #include "proc/posix_timer.h"
 #include "proc/sched.h"
+#include "tty/tty.h"
 
 #include <linux/capability.h>
 #include <linux/resource.h>
@@ -435,7 +435,7 @@ int signal_may_send(const struct process *p, int signo)
 /* The group in the foreground of the terminal, if one of the sandbox's own shells has put one there. */
 static int foreground_group(const struct process *app)
 {
-    int pgid = stdio_foreground();
+    int pgid = user_tty ? user_tty->pgid : 0;
 
     return pgid && pgrp_exists(pgid) ? pgid : app->pgid;
 }

@@ -316,6 +316,7 @@ SYSCALL_DEFINE0(setsid)
     p->sid = p->pid;
     p->pgid = p->pid;
     p->tty = NULL;
+    p->tty_old_pgid = 0;
     return p->pid;
 }
 
