@@ -235,7 +235,7 @@ static void test_discipline(void)
 
 static void test_modes(void)
 {
-    struct termios t, u;
+    struct termios t = { 0 }, u = { 0 };
     char buf[100];
 
     check_section("modes");
