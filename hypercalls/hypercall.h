@@ -33,6 +33,8 @@
  *   TR_RETRY   ()                                the doorbell's `out` faulted in ring 3: try the other TSS type
  *   REPORT     (gpa of struct guest_report)      counts for --report and --stats, before EXIT
  *   STOP       (signal)                          job control: the app stopped; the vmm stops itself too
+ *   PROBE      (gpa, writable, replace)          can this window page be had? EFAULT: no, the host's disk is full or broken;
+ *                                                with replace, a page of zeroes is there then, until the mapping goes
  */
 #define HYPERCALL_LIST(X)                                                                          \
     X(0, HELLO)                                                                                    \
@@ -46,7 +48,8 @@
     X(8, UNMAP)                                                                                    \
     X(9, TR_RETRY)                                                                                 \
     X(10, REPORT)                                                                                  \
-    X(11, STOP)
+    X(11, STOP)                                                                                    \
+    X(12, PROBE)
 
 enum hypercall {
 #define X(number, name) HYPERCALL_##name = number,
@@ -99,7 +102,7 @@ struct shared_page {
     uint64_t upcall_rflags;
     uint64_t fault_rip;        /* same, for shim_header.window_fault: a window page is gone */
     uint64_t fault_rflags;
-    uint64_t fault_gpa;        /* start of the lost range, and its length; 0 if not known */
+    uint64_t fault_gpa;        /* start of the lost range, and its length; 0: some page can't be had, see PROBE */
     uint64_t fault_len;
     struct hypercall_args call;
 };

@@ -104,7 +104,10 @@ static void after_kick(struct sandbox *sb)
     set_rip(run, shim_header()->upcall);
 }
 
-/* A window page whose file has shrunk: zeroes are there now, and the shim is told before the access is tried again. */
+/*
+ * A window page whose file has shrunk: zeroes are there now, and the shim is told before the access is tried again. Or
+ * one that the host's file system can't give: then the shim finds out which.
+ */
 static bool after_efault(struct sandbox *sb)
 {
     struct kvm_run *run = sb->vm.run;

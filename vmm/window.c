@@ -15,6 +15,11 @@
 
 #define PAGE 4096ull
 
+#ifndef MADV_POPULATE_READ /* Linux 5.14 */
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
 struct donated {
     uint32_t token;
     int fd;         /* -1: free */
@@ -249,13 +254,51 @@ static bool recover_one(struct mapping *m, uint64_t *ret_gpa, uint64_t *ret_len)
 
 int window_recover(struct vm *vm, uint64_t *ret_gpa, uint64_t *ret_len)
 {
-    int found = 0;
+    bool found = false, any = false;
 
     (void)vm;
     pthread_mutex_lock(&lock);
-    for (uint32_t i = 0; i < mappings_used && !found; i++)
-        if (mappings[i].len)
+    for (uint32_t i = 0; i < mappings_used && !found; i++) {
+        if (mappings[i].len) {
+            any = true;
             found = recover_one(&mappings[i], ret_gpa, ret_len);
+        }
+    }
     pthread_mutex_unlock(&lock);
-    return found;
+    if (!found) {
+        *ret_gpa = 0;
+        *ret_len = 0;
+    }
+    return found || any;
+}
+
+static int probe_locked(const struct mapping *m, uint64_t gpa, bool writable, bool replace)
+{
+    uint8_t *page = m->window->host + (gpa - m->window->gpa);
+    int prot = m->window->writable ? PROT_READ | PROT_WRITE : PROT_READ;
+
+    if (madvise(page, PAGE, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0)
+        return 0;
+    if (errno != EFAULT)
+        return -errno;
+    if (replace &&
+        mmap(page, PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        return -errno;
+    return -EFAULT;
+}
+
+int window_probe(struct vm *vm, uint64_t gpa, bool writable, bool replace)
+{
+    const struct mapping *m;
+    int err = -EINVAL;
+
+    (void)vm;
+    if (gpa % PAGE)
+        return err;
+    pthread_mutex_lock(&lock);
+    m = overlapping(gpa, PAGE);
+    if (m && (m->window->writable || !writable))
+        err = probe_locked(m, gpa, writable, replace);
+    pthread_mutex_unlock(&lock);
+    return err;
 }

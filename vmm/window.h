@@ -28,8 +28,15 @@ int window_map(struct vm *vm, uint64_t gpa, uint64_t token, uint64_t offset, uin
 int window_unmap(struct vm *vm, uint64_t gpa, uint64_t len);
 
 /*
+ * HYPERCALL_PROBE: have one page of a mapping, for writing if need be. 0; -EFAULT if an access would be SIGBUS (no space,
+ * an error of the disk), after which the page is anonymous if `replace` was set; -EINVAL, also where the kernel can't tell.
+ */
+int window_probe(struct vm *vm, uint64_t gpa, bool writable, bool replace);
+
+/*
  * KVM_RUN failed with EFAULT: put anonymous memory where a mapped file has become shorter. Returns 1 and the lost
- * range if there was one, 0 if no file is to blame.
+ * range if there was one; 1 and an empty range if files are mapped, for then a page of one of them can't be had, KVM
+ * doesn't say which, and the shim has to find it by PROBE; 0 if no file is to blame.
  */
 int window_recover(struct vm *vm, uint64_t *ret_gpa, uint64_t *ret_len);
 

@@ -210,6 +210,21 @@ static _Noreturn void bad_return(uint64_t vector, uint64_t error)
     return_to_user(regs);
 }
 
+/*
+ * A window page is gone, or can't be had. In the second case the app, and the shim where it works on the app's addresses, fault
+ * again page by page; the shim's own copies have the window's address in rsi or rdi.
+ */
+static void window_fault(struct regs *regs, bool in_shim)
+{
+    gpa_t gpa = shared_page()->fault_gpa;
+    uint64_t len = shared_page()->fault_len;
+
+    if (len > 0)
+        mm_window_lost(gpa, len);
+    else if (!mm_window_doubt(in_shim ? regs->rsi : 0, in_shim ? regs->rdi : 0))
+        panic_regs(regs, "the host can't give memory");
+}
+
 void exception_entry(struct regs *regs, uint64_t cr2)
 {
     uint64_t vector = regs->orig_rax;
@@ -223,7 +238,7 @@ void exception_entry(struct regs *regs, uint64_t cr2)
         page_fault(regs, cr2, in_shim);
         return;
     case VECTOR_WINDOW:
-        mm_window_lost(shared_page()->fault_gpa, shared_page()->fault_len);
+        window_fault(regs, in_shim);
         return;
     case VECTOR_DF:
         panic_regs(regs, "double fault");

@@ -44,6 +44,7 @@ struct gofer_map {
     uint64_t reserved;           /* bytes of window */
     uint64_t mapped;             /* bytes of it that have the file behind them */
     bool writable;
+    bool doubtful;               /* some page of some file couldn't be had: see about each before it is mapped */
 };
 
 struct gofer_inode {
@@ -195,6 +196,7 @@ int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint
 const void *gofer_mapped(struct inode *inode, uint64_t offset, uint64_t *ret_len);
 /* Map the whole file for reading through f's handle if that works. */
 bool gofer_map_for_read(struct file *f);
+void gofer_maps_retire(struct inode *inode); /* they stay where they are in page tables; the next use makes new ones */
 void gofer_maps_drop(struct inode *inode);   /* all of them: no file of the inode is open */
 void gofer_maps_resized(struct inode *inode, uint64_t old_size); /* inode->size has changed */
 void gofer_pages_drop(struct inode *inode);  /* frames of no_map files: the data has changed */

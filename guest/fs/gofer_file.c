@@ -7,6 +7,7 @@
 
 #include "lib/kmalloc.h"
 #include "lib/string.h"
+#include "mm/mm.h"
 
 #include <linux/falloc.h>
 
@@ -236,12 +237,19 @@ ssize_t gofer_write_fid(uint32_t fid, struct iter *from, uint64_t offset)
 /* From the window, if the file is mapped and nobody outside can shorten it. Bytes; 0: not this way. */
 static ssize_t read_window(struct inode *inode, struct iter *to, uint64_t offset)
 {
+    uint32_t faults = mm_window_faults;
+    struct iter start = *to;
     size_t done = 0, n;
     const void *data;
     uint64_t len;
 
     while (to->left > 0 && (data = gofer_mapped(inode, offset + done, &len)) != NULL) {
         n = iter_copy_to(to, data, (size_t)MIN(len, to->left));
+        if (mm_window_faults != faults) { /* a hole on a full file system, or an error: let the gofer answer */
+            *to = start;
+            gofer_maps_retire(inode);
+            return 0;
+        }
         done += n;
         if (n == 0)
             return done > 0 ? (ssize_t)done : -EFAULT;

@@ -250,13 +250,18 @@ static long map_get(struct inode *inode, struct gofer_handle *h, bool writable, 
     return err;
 }
 
+void gofer_maps_retire(struct inode *inode)
+{
+    map_retire(gofer_i(inode), false);
+    map_retire(gofer_i(inode), true);
+}
+
 void gofer_maps_drop(struct inode *inode)
 {
     struct gofer_inode *gi = gofer_i(inode);
     struct gofer_map *map;
 
-    map_retire(gi, false);
-    map_retire(gi, true);
+    gofer_maps_retire(inode);
     while ((map = gi->old_maps)) {
         gi->old_maps = map->next;
         map_free(map);
@@ -265,16 +270,12 @@ void gofer_maps_drop(struct inode *inode)
 
 void gofer_maps_resized(struct inode *inode, uint64_t old_size)
 {
-    struct gofer_inode *gi = gofer_i(inode);
-
     if (inode->size >= old_size)
         return;
     mapping_truncated(inode, inode->size);
     /* Cut by the host under our feet: the vmm may have put empty memory there, which must not come back as file. */
-    if (!gofer_sb(inode->sb)->exclusive) {
-        map_retire(gi, false);
-        map_retire(gi, true);
-    }
+    if (!gofer_sb(inode->sb)->exclusive)
+        gofer_maps_retire(inode);
 }
 
 /* --- reading through it --- */
@@ -380,8 +381,7 @@ static bool beyond_end(struct inode *inode, uint64_t offset)
     if (gi->lost) {
         gi->lost = false;
         gi->stale = true;
-        map_retire(gi, false);
-        map_retire(gi, true);
+        gofer_maps_retire(inode);
         gofer_getattr(inode, STATX_SIZE);
     } else if (!gofer_sb(inode->sb)->exclusive) {
         gi->stale |= offset >= inode->size;
@@ -398,6 +398,25 @@ void gofer_window_lost(gpa_t gpa, uint64_t len)
         if (map->gpa < gpa + len && gpa < map->gpa + map->reserved)
             map->owner->lost = true;
     }
+}
+
+void gofer_window_doubt(void)
+{
+    struct gofer_map *map;
+
+    list_for_each(map, &all_maps, all_node)
+        map->doubtful = true;
+}
+
+/* A kernel that can't tell leaves only the page that was touched first to blame. */
+static int see_about_page(struct gofer_map *map, gpa_t gpa, bool write)
+{
+    long err = hypercall(HYPERCALL_PROBE, gpa, write, false, 0, 0);
+
+    gofer_window_resolved();
+    if (err == -EINVAL)
+        map->doubtful = false;
+    return err < 0 ? -EIO : 0;
 }
 
 int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run)
@@ -418,7 +437,10 @@ int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint
     if (err == 0) {
         *ret_gpa = map->gpa + offset;
         *ret_run = MIN(map->mapped, PAGE_UP(f->inode->size)) - offset;
-        return 0;
+        if (!map->doubtful)
+            return 0;
+        *ret_run = PAGE_SIZE;
+        return see_about_page(map, *ret_gpa, map->writable);
     }
     if (write)
         return (int)err;

@@ -133,25 +133,33 @@ static long anon_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint64_t wi
 
 /* --- copy on write --- */
 
-/* A frame of our own with the content of the page at gpa; 0: no memory. */
-static gpa_t copy_frame(gpa_t gpa)
+/* A frame of our own with the content of the page at gpa. -ENOMEM; -EIO: the window can't give that page. */
+static long copy_frame(gpa_t gpa, gpa_t *ret)
 {
     const void *from = page_ptr(gpa, PAGE_SIZE);
     gpa_t copy = from ? frame_alloc() : 0;
+    uint32_t faults = mm_window_faults;
 
-    if (copy)
-        memcpy(gpa_to_ptr(copy), from, PAGE_SIZE);
-    return copy;
+    if (!copy)
+        return -ENOMEM;
+    memcpy(gpa_to_ptr(copy), from, PAGE_SIZE);
+    if (mm_window_faults != faults) {
+        frame_put(copy);
+        return -EIO;
+    }
+    *ret = copy;
+    return 0;
 }
 
 /* Give the entry a copy of its page. */
 static long copy_entry(struct mm *mm, uint64_t *entry, uint64_t bits)
 {
     uint64_t old = *entry;
-    gpa_t copy = copy_frame(old & PTE_ADDR);
+    gpa_t copy;
+    long r = copy_frame(old & PTE_ADDR, &copy);
 
-    if (!copy)
-        return -ENOMEM;
+    if (r < 0)
+        return r;
     pt_set(mm, entry, copy, bits);
     if (old & PTE_P)
         pt_hold(mm, old & PTE_ADDR);
@@ -236,16 +244,17 @@ static long set_file_page(const struct file_fault *ff, uaddr_t addr, gpa_t gpa, 
         pte_bits(ff->vma->prot, ff->map_write || copy) | (ff->map_write ? PTE_WRITE_OK : 0);
     uint64_t *entry = pt_make(ff->mm, addr);
     gpa_t own;
+    long r;
 
     if (!entry || *entry) { /* somebody else was faster */
         frame_put(gpa);
         return entry ? 0 : -ENOMEM;
     }
     if (copy && !pt_is_exclusive(gpa, false)) {
-        own = copy_frame(gpa);
+        r = copy_frame(gpa, &own);
         frame_put(gpa);
-        if (!own)
-            return -ENOMEM;
+        if (r < 0)
+            return r;
         gpa = own;
     }
     pt_set(ff->mm, entry, gpa, bits);

@@ -196,6 +196,7 @@ long mm_pin_page(struct mm *mm, uaddr_t addr, uint32_t access, gpa_t *ret_gpa)
 
 long mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n)
 {
+    uint32_t faults = mm_window_faults;
     char *to = dst;
 
     if (!access_ok(src, n))
@@ -213,7 +214,7 @@ long mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n)
         if (page)
             memcpy(to, page + offset, part);
         frame_put(gpa);
-        if (!page)
+        if (!page || mm_window_faults != faults)
             return -EFAULT;
         to += part;
         src += part;
@@ -228,6 +229,7 @@ long mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n)
  */
 static long write_part(struct mm *mm, uaddr_t dst, const void *src, size_t n, bool force)
 {
+    uint32_t faults = mm_window_faults;
     char *page;
     gpa_t gpa;
     long r;
@@ -241,7 +243,7 @@ static long write_part(struct mm *mm, uaddr_t dst, const void *src, size_t n, bo
     if (page)
         memcpy(page + (dst & (PAGE_SIZE - 1)), src, n);
     frame_put(gpa);
-    return page ? 0 : -EFAULT;
+    return page && mm_window_faults == faults ? 0 : -EFAULT;
 }
 
 long mm_write(struct mm *mm, uaddr_t dst, const void *src, size_t n, bool force)
@@ -265,12 +267,11 @@ long mm_write(struct mm *mm, uaddr_t dst, const void *src, size_t n, bool force)
 
 /* --- files that change under their mappings --- */
 
-void mm_window_lost(gpa_t gpa, uint64_t len)
+static void clear_window(gpa_t gpa, uint64_t len)
 {
     struct mm *mm;
     struct vma *vma;
 
-    gofer_window_lost(gpa, len);
     list_for_each (mm, &all_mms, all_node) {
         for (vma = mm_first(mm); vma; vma = mm_next(vma)) {
             if (vma->file)
@@ -278,6 +279,49 @@ void mm_window_lost(gpa_t gpa, uint64_t len)
         }
         pt_flush(mm);
     }
+}
+
+void mm_window_lost(gpa_t gpa, uint64_t len)
+{
+    gofer_window_lost(gpa, len);
+    clear_window(gpa, len);
+}
+
+uint32_t mm_window_faults;
+
+/* Doubts since the last one that could be resolved: each must lead to a fault at an address of the app's, or to a page of zeroes. */
+#define DOUBTS_MAX 16
+static uint32_t doubts;
+
+void gofer_window_resolved(void)
+{
+    doubts = 0;
+}
+
+/* An address of the shim's: put zeroes there if it is in the window and the page can't be had. */
+static bool replace_page(uint64_t addr, bool write)
+{
+    gpa_t gpa = PAGE_DOWN(addr - DIRECT_BASE);
+
+    if (addr < DIRECT_BASE || gpa < GPA_WINDOW_RO_BASE || gpa >= GPA_WINDOW_RW_END)
+        return false;
+    if (hypercall(HYPERCALL_PROBE, gpa, write, true, 0, 0) != -EFAULT)
+        return false;
+    mm_window_faults++;
+    return true;
+}
+
+bool mm_window_doubt(uint64_t read, uint64_t write)
+{
+    bool read_replaced = replace_page(read, false), write_replaced = replace_page(write, true);
+
+    if (read_replaced || write_replaced)
+        doubts = 0;
+    if (++doubts > DOUBTS_MAX)
+        return false;
+    gofer_window_doubt();
+    clear_window(GPA_WINDOW_RO_BASE, GPA_WINDOW_RW_END - GPA_WINDOW_RO_BASE);
+    return true;
 }
 
 static void clear_file_range(struct mm *mm, struct vma *vma, uint64_t from, uint64_t to)

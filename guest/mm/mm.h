@@ -106,6 +106,16 @@ bool mm_fault(struct mm *mm, uaddr_t addr, uint32_t error, struct fault *ret);
 void mm_window_lost(gpa_t gpa, uint64_t len);
 
 /*
+ * Some window page can't be had (the host has no space for it, or an I/O error), and it isn't known which: nothing of the window
+ * stays mapped, so that whoever touched it faults again at its address. read and write are addresses that the shim itself may have
+ * been at. False: it was no window page.
+ */
+bool mm_window_doubt(uint64_t read, uint64_t write);
+
+/* Counts the pages that the shim found zeroes in, for want of the file's data: a copy that began before must not be used. */
+extern uint32_t mm_window_faults;
+
+/*
  * The whole pages of an inode's data in [from, to) are gone or have moved (truncate, hole punched,
  * window mapping replaced): drop them from every shared mapping, and from private ones (with their
  * own copies) if private. The next access asks the file again. to: UINT64_MAX for the rest.

@@ -1036,7 +1036,7 @@ def truncated_by_the_host(settings, log):
             require(status == 0, f'{cache}: status {status}, {out!r}, {err!r}')
 
 
-@check()
+@check('hw')
 def disk_full(settings, log):
     """A share whose disk is full: ENOSPC for the program, with write and with a mapping."""
     if os.getuid() != 0:
@@ -1047,6 +1047,15 @@ def disk_full(settings, log):
             result = vmm(settings, log, '--bind', f'{folder}:/d:rw', '--app', '/bin/busybox', '--', 'dd', 'if=/dev/zero',
                          'of=/d/x', 'bs=64k', 'count=100')
             require(result.status == 1 and b'No space left' in result.err, f'{result.status} {result.err!r}')
+            os.unlink(folder + '/x')
+            want = runner.run([guest(settings, 'diskfull'), folder + '/native'])
+            os.unlink(folder + '/native')
+            runner.log_result(log, 'native', want)
+            require(want.status == 0, 'the native run failed')
+            for cache in ('cache=shared', 'cache=exclusive'):
+                result = vmm(settings, log, '--bind', f'{folder}:/d:rw,{cache}', '--app', guest(settings, 'diskfull'), '/d/x')
+                require((result.status, result.out) == (want.status, want.out), f'{cache}: {result.out!r} {result.err!r}')
+                os.unlink(folder + '/x')
         finally:
             subprocess.run(['umount', folder], check=True)
 
