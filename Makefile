@@ -43,7 +43,7 @@ SHIM_CFLAGS := -std=c17 -O2 -g -ffreestanding -fpie -fvisibility=hidden -mno-red
 	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fno-strict-aliasing -nostdlib -Wframe-larger-than=2048 -include guest/lib/hidden.h -Iguest -I. $(WARN)
 SHIM_SRC := $(sort $(wildcard guest/arch/*.c guest/mm/*.c guest/proc/*.c guest/fs/*.c guest/net/*.c \
-	guest/drivers/*.c guest/sys/*.c guest/tty/*.c guest/lib/*.c))
+	guest/drivers/*.c guest/ipc/*.c guest/sys/*.c guest/tty/*.c guest/lib/*.c))
 SHIM_ASM := $(sort $(wildcard guest/arch/*.S guest/mm/*.S guest/proc/*.S))
 SHIM_OBJ := $(SHIM_SRC:%.c=$(OBJ)/%.o) $(SHIM_ASM:%.S=$(OBJ)/%.S.o)
 

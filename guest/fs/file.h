@@ -68,6 +68,9 @@ struct file_ops {
      * Only runs of window memory may be longer than a page.
      */
     int (*page)(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run);
+    /* A VMA of the file came (by mmap, fork, a split) or went. Must not sleep. NULL: nothing to do. */
+    void (*mapped)(struct file *f);
+    void (*unmapped)(struct file *f);
 };
 
 struct file {

@@ -4,6 +4,7 @@
 #include "arch/bootinfo.h"
 #include "arch/cpu.h"
 #include "fs/procfs_cpu.h"
+#include "ipc/ipc.h"
 #include "lib/string.h"
 #include "linux_abi/release.h"
 #include "mm/frame.h"
@@ -254,6 +255,7 @@ const struct proc_entry proc_root[] = {
     { .name = "mounts", .mode = S_IFLNK | 0777, .readlink = readlink_mounts },
     { .name = "net", .mode = S_IFLNK | 0777, .readlink = readlink_net },
     PROC_DIR("sys", proc_sys),
+    PROC_DIR("sysvipc", ipc_sysvipc),
     PROC_FILE("cpuinfo", 0444, show_cpuinfo),
     PROC_FILE("loadavg", 0444, show_loadavg),
     PROC_FILE("meminfo", 0444, show_meminfo),

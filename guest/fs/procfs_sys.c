@@ -5,6 +5,7 @@
 #include "arch/bootinfo.h"
 #include "arch/cpu.h"
 #include "fs/procfs.h"
+#include "ipc/ipc.h"
 #include "lib/string.h"
 #include "linux_abi/release.h"
 #include "mm/frame.h"
@@ -119,6 +120,9 @@ static const struct proc_entry seccomp_entries[] = {
 };
 static const struct proc_entry pty_entries[] = { PROC_SETTING("max", "4096\n"), PROC_TEXT("nr", "0\n"), { 0 } };
 
+#define IPC_LIMIT(name_) \
+    { .name = name_, .mode = S_IFREG | 0644, .show = ipc_show_limit, .store = ipc_store_limit }
+
 static const struct proc_entry kernel_entries[] = {
     PROC_DIR("random", random_entries),
     PROC_DIR("yama", yama_entries),
@@ -135,13 +139,13 @@ static const struct proc_entry kernel_entries[] = {
     PROC_TEXT("ngroups_max", "65536\n"),
     PROC_SETTING("overflowuid", "65534\n"),
     PROC_SETTING("overflowgid", "65534\n"),
-    PROC_SETTING("shmmax", "18446744073692774399\n"),
-    PROC_SETTING("shmall", "18446744073692774399\n"),
-    PROC_SETTING("shmmni", "4096\n"),
-    PROC_SETTING("sem", "32000\t1024000000\t500\t32000\n"),
-    PROC_SETTING("msgmax", "8192\n"),
-    PROC_SETTING("msgmnb", "16384\n"),
-    PROC_SETTING("msgmni", "32000\n"),
+    IPC_LIMIT("shmmax"),
+    IPC_LIMIT("shmall"),
+    IPC_LIMIT("shmmni"),
+    IPC_LIMIT("sem"),
+    IPC_LIMIT("msgmax"),
+    IPC_LIMIT("msgmnb"),
+    IPC_LIMIT("msgmni"),
     PROC_SETTING("core_pattern", "core\n"),
     PROC_SETTING("core_uses_pid", "0\n"),
     PROC_SETTING("randomize_va_space", "2\n"),

@@ -151,15 +151,23 @@ struct vma *vma_alloc(uaddr_t start, uaddr_t end, uint32_t prot, uint32_t flags,
     vma->file = file;
     vma->file_offset = file_offset;
     vma->name = name;
-    if (file)
+    if (file) {
         file_get(file);
+        if (file->ops && file->ops->mapped)
+            file->ops->mapped(file);
+    }
     return vma;
 }
 
 void vma_free(struct vma *vma)
 {
-    if (vma->file)
-        file_put(vma->file);
+    struct file *file = vma->file;
+
+    if (file) {
+        if (file->ops && file->ops->unmapped)
+            file->ops->unmapped(file);
+        file_put(file);
+    }
     kfree(vma);
 }
 

@@ -6,6 +6,7 @@
 #include "arch/entry.h"
 #include "arch/uaccess.h"
 #include "fs/file.h"
+#include "ipc/ipc.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "mm/mm.h"
@@ -177,6 +178,7 @@ static void thread_discard(struct thread *t)
         fd_table_put(t->files);
     if (t->fs)
         fs_context_put(t->fs);
+    sem_exit(t);
     thread_destroy(t);
 }
 
@@ -207,6 +209,8 @@ static struct thread *make_thread(struct process *p, const struct clone_request 
     error = copy_files(t, rq->flags);
     if (error == 0)
         error = copy_fs(t, rq->flags);
+    if (error == 0)
+        error = sem_clone(t, rq->flags);
     if (error < 0) {
         thread_discard(t);
         return err_ptr(error);

@@ -10,6 +10,7 @@
 #include "drivers/ring.h"
 #include "fs/file.h"
 #include "fs/window.h"
+#include "ipc/ipc.h"
 #include "lib/kmalloc.h"
 #include "lib/log.h"
 #include "mm/frame.h"
@@ -282,6 +283,7 @@ void thread_exit(int wait_status)
         thread_release_words(t);
     t->rseq = 0;
     vfork_release(t);
+    sem_exit(t);
     t->files = NULL; /* nobody looks into them through /proc while they go */
     t->fs = NULL;
     fd_table_put(files);

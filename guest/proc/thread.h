@@ -17,6 +17,7 @@ struct mm;
 struct fd_table;
 struct fs_context;
 struct process;
+struct sem_undo_list;
 struct sighand;
 
 typedef uint64_t sigset; /* bit n-1: signal n */
@@ -89,6 +90,7 @@ struct thread {
     bool sched_reset_on_fork;
     uint64_t timer_slack_ns;
     uint32_t ioprio;
+    struct sem_undo_list *sem_undo; /* System V semaphores: what SEM_UNDO gives back; ipc/sem.c */
 };
 
 extern struct thread *current;

@@ -4,6 +4,7 @@
  */
 #include "fs/fdtable.h"
 #include "fs/file.h"
+#include "ipc/ipc.h"
 #include "proc/signal.h"
 #include "sys/syscall.h"
 
@@ -39,6 +40,8 @@ SYSCALL_DEFINE1(unshare, uint64_t, flags)
         return -EPERM;
     if ((flags & UNSHARE_WITH_THREADS) && current->proc->thread_count > 1)
         return -EINVAL;
+    if (flags & CLONE_SYSVSEM)
+        sem_exit(current);
     if (flags & CLONE_FS)
         error = unshare_fs();
     if (error == 0 && (flags & CLONE_FILES))

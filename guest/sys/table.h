@@ -39,9 +39,9 @@
     X(26, msync, FULL) \
     X(27, mincore, FULL) \
     X(28, madvise, FULL) \
-    X(29, shmget, NONE) \
-    X(30, shmat, NONE) \
-    X(31, shmctl, NONE) \
+    X(29, shmget, FULL) \
+    X(30, shmat, FULL) \
+    X(31, shmctl, FULL) \
     X(32, dup, FULL) \
     X(33, dup2, FULL) \
     X(34, pause, FULL) \
@@ -74,14 +74,14 @@
     X(61, wait4, FULL) \
     X(62, kill, FULL) \
     X(63, uname, FULL) \
-    X(64, semget, NONE) \
-    X(65, semop, NONE) \
-    X(66, semctl, NONE) \
-    X(67, shmdt, NONE) \
-    X(68, msgget, NONE) \
-    X(69, msgsnd, NONE) \
-    X(70, msgrcv, NONE) \
-    X(71, msgctl, NONE) \
+    X(64, semget, FULL) \
+    X(65, semop, FULL) \
+    X(66, semctl, FULL) \
+    X(67, shmdt, FULL) \
+    X(68, msgget, FULL) \
+    X(69, msgsnd, FULL) \
+    X(70, msgrcv, FULL) \
+    X(71, msgctl, FULL) \
     X(72, fcntl, FULL) \
     X(73, flock, FULL) \
     X(74, fsync, FULL) \
@@ -230,7 +230,7 @@
     X(217, getdents64, FULL) \
     X(218, set_tid_address, FULL) \
     X(219, restart_syscall, FULL) \
-    X(220, semtimedop, NONE) \
+    X(220, semtimedop, FULL) \
     X(221, fadvise64, FULL, "hints are checked; what is read ahead is decided by the file system") \
     X(222, timer_create, FULL) \
     X(223, timer_settime, FULL) \
