@@ -3,6 +3,7 @@
 #include "fs/namei.h"
 #include "fs/sysfs.h"
 #include "fs/vfs.h"
+#include "ipc/mqueue.h"
 #include "lib/kmalloc.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -257,6 +258,7 @@ static void mount_defaults(void)
     mount_default("/dev", devfs_mount);
     mount_default("/dev/pts", devpts_mount);
     mount_default("/dev/shm", make_tmp);
+    mount_default("/dev/mqueue", mqueue_mount);
     mount_default("/tmp", make_tmp);
 }
 

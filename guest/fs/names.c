@@ -265,6 +265,20 @@ static int remove_name(int dirfd, const char *path, bool directory)
     return err;
 }
 
+int vfs_unlink_child(const struct path *dir, const struct name *name)
+{
+    struct walk w = { .path = *dir, .last = *name };
+    struct inode *inode = dir->dentry->inode;
+    int err = vfs_want_write(dir);
+
+    if (err < 0)
+        return err;
+    mutex_lock(&inode->lock);
+    err = remove_locked(&w, false);
+    mutex_unlock(&inode->lock);
+    return err;
+}
+
 int vfs_rmdir(int dirfd, const char *path)
 {
     return remove_name(dirfd, path, true);

@@ -196,8 +196,8 @@ static const struct proc_entry inotify_entries[] = {
 };
 static const struct proc_entry epoll_entries[] = { PROC_SETTING("max_user_watches", "1000000\n"), { 0 } };
 static const struct proc_entry mqueue_entries[] = {
-    PROC_SETTING("msg_default", "10\n"), PROC_SETTING("msg_max", "10\n"), PROC_SETTING("msgsize_max", "8192\n"),
-    PROC_SETTING("queues_max", "256\n"), { 0 },
+    IPC_LIMIT("msg_default"), IPC_LIMIT("msg_max"), IPC_LIMIT("msgsize_default"), IPC_LIMIT("msgsize_max"),
+    IPC_LIMIT("queues_max"),  { 0 },
 };
 
 static const struct proc_entry fs_entries[] = {

@@ -144,7 +144,7 @@ struct inode {
     const struct inode_ops *ops;
     char *link;         /* target of a symbolic link if known, kfree'd with the inode */
     void *data;         /* the file system's */
-    void *pipe;         /* FIFOs: pipe.c's; sockets: the listener's */
+    void *pipe;         /* FIFOs: pipe.c's; sockets: the listener's; message queues: the queue */
     struct mutex lock;  /* directories: names. Files: size against writes, as the file system likes */
     struct inode *hash_next, **hash_link; /* inode_find; hash_link is NULL while unhashed */
     uint64_t hash_key;
@@ -333,6 +333,7 @@ struct inode *file_vfs_inode(const struct file *f);
 int vfs_mkdir(int dirfd, const char *path, uint32_t mode); /* umask applies */
 int vfs_rmdir(int dirfd, const char *path);
 int vfs_unlink(int dirfd, const char *path);
+int vfs_unlink_child(const struct path *dir, const struct name *name);
 int vfs_symlink(const char *target, int dirfd, const char *path);
 int vfs_link(int old_dirfd, const char *old_path, int new_dirfd, const char *new_path, int at_flags);
 int vfs_rename(int old_dirfd, const char *old_path, int new_dirfd, const char *new_path, uint32_t flags);

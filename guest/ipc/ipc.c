@@ -22,6 +22,11 @@ struct ipc_limits ipc_limits = {
     .msgmax = 8192,
     .msgmnb = 16384,
     .msgmni = 32000,
+    .mq_msg_default = 10,
+    .mq_msg_max = 10,
+    .mq_msgsize_default = 8192,
+    .mq_msgsize_max = 8192,
+    .mq_queues_max = 256,
 };
 
 int64_t ipc_now(void)
@@ -203,7 +208,7 @@ long ipc_get(const struct ipc_get *get)
 static const struct {
     const char *name;
     uint64_t *values[4];
-    uint64_t max; /* INT32_MAX unless set */
+    uint64_t max;
 } limit_files[] = {
     { "shmmax", { &ipc_limits.shmmax }, UINT64_MAX },
     { "shmall", { &ipc_limits.shmall }, UINT64_MAX },
@@ -212,6 +217,11 @@ static const struct {
     { "msgmax", { &ipc_limits.msgmax }, INT32_MAX },
     { "msgmnb", { &ipc_limits.msgmnb }, INT32_MAX },
     { "msgmni", { &ipc_limits.msgmni }, IPC_INDEX_MAX },
+    { "msg_default", { &ipc_limits.mq_msg_default }, 65536 }, /* from here on fs.mqueue: mq_overview(7) */
+    { "msg_max", { &ipc_limits.mq_msg_max }, 65536 },
+    { "msgsize_default", { &ipc_limits.mq_msgsize_default }, 16 << 20 },
+    { "msgsize_max", { &ipc_limits.mq_msgsize_max }, 16 << 20 },
+    { "queues_max", { &ipc_limits.mq_queues_max }, INT32_MAX },
 };
 
 static size_t limit_index(const struct proc_node *node)

@@ -70,6 +70,7 @@ struct ipc_limits {
     uint64_t shmmax, shmall, shmmni;
     uint64_t semmsl, semmns, semopm, semmni;
     uint64_t msgmax, msgmnb, msgmni;
+    uint64_t mq_msg_default, mq_msg_max, mq_msgsize_default, mq_msgsize_max, mq_queues_max;
 };
 
 extern struct ipc_limits ipc_limits;

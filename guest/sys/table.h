@@ -250,12 +250,12 @@
     X(237, mbind, PART, "policies are checked for a machine of one node, and not kept") \
     X(238, set_mempolicy, PART, "policies are checked for a machine of one node, and not kept") \
     X(239, get_mempolicy, PART, "policies are checked for a machine of one node, and not kept") \
-    X(240, mq_open, NONE) \
-    X(241, mq_unlink, NONE) \
-    X(242, mq_timedsend, NONE) \
-    X(243, mq_timedreceive, NONE) \
-    X(244, mq_notify, NONE) \
-    X(245, mq_getsetattr, NONE) \
+    X(240, mq_open, FULL) \
+    X(241, mq_unlink, FULL) \
+    X(242, mq_timedsend, FULL) \
+    X(243, mq_timedreceive, FULL) \
+    X(244, mq_notify, PART, "SIGEV_THREAD needs netlink sockets: EBADF") \
+    X(245, mq_getsetattr, FULL) \
     X(246, kexec_load, REFUSED, EPERM, "no code is loaded into the shim") \
     X(247, waitid, FULL) \
     X(248, add_key, REFUSED, ENOSYS, "as a kernel without CONFIG_KEYS") \
