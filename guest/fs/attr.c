@@ -2,6 +2,7 @@
 #include <linux/capability.h>
 
 #include "fs/namei.h"
+#include "fs/notify.h"
 #include "fs/vfs.h"
 
 static int check_chown(const struct inode *inode, const struct attr *attr)
@@ -40,6 +41,16 @@ static int check_times(struct inode *inode, const struct attr *attr)
     return -EPERM;
 }
 
+/* What inotify makes of a change: times as if the file had been used. */
+static uint32_t change_event(uint32_t valid)
+{
+    uint32_t times = valid & (ATTR_ATIME | ATTR_MTIME);
+
+    if (times == 0 || times == (ATTR_ATIME | ATTR_MTIME) || (valid & (ATTR_MODE | ATTR_UID | ATTR_GID)))
+        return IN_ATTRIB;
+    return times == ATTR_ATIME ? IN_ACCESS : IN_MODIFY;
+}
+
 int vfs_setattr(const struct path *p, struct attr *attr)
 {
     struct inode *inode = p->dentry->inode;
@@ -57,7 +68,10 @@ int vfs_setattr(const struct path *p, struct attr *attr)
         attr->mode &= ~(uint32_t)S_ISGID;
     if ((attr->valid & (ATTR_UID | ATTR_GID)) && !S_ISDIR(inode->mode))
         drop_setid(inode, attr);
-    return inode->ops->setattr ? inode->ops->setattr(inode, attr) : -EPERM;
+    err = inode->ops->setattr ? inode->ops->setattr(inode, attr) : -EPERM;
+    if (err == 0)
+        notify_dentry(p->dentry, change_event(attr->valid));
+    return err;
 }
 
 /* A change of the content of a set-id file takes the privilege away, unless it comes with CAP_FSETID. */
@@ -78,6 +92,7 @@ void vfs_written(struct file *f)
 
     if (inode)
         vfs_drop_setid(inode);
+    notify_file(f, IN_MODIFY);
 }
 
 int vfs_truncate_inode(struct inode *inode, uint64_t size)
@@ -92,5 +107,9 @@ int vfs_truncate_inode(struct inode *inode, uint64_t size)
 
 int vfs_truncate(struct file *f, uint64_t size)
 {
-    return vfs_truncate_inode(file_vfs_inode(f), size);
+    int err = vfs_truncate_inode(file_vfs_inode(f), size);
+
+    if (err == 0)
+        notify_file(f, IN_MODIFY);
+    return err;
 }

@@ -2,6 +2,7 @@
  * The name cache: dentries by (parent, name), negative ones too. Unused ones stay on a list until there are too many,
  * oldest out first. A dentry holds its parent and its inode. Letting go of one may sleep (the inode's evict).
  */
+#include "fs/notify.h"
 #include "fs/vfs.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
@@ -116,6 +117,8 @@ static struct dentry *dentry_free(struct dentry *d)
     }
     hash_remove(d);
     list_remove(&d->sibling);
+    if (d->deleted && d->inode && (S_ISDIR(d->inode->mode) || d->inode->nlink == 0))
+        notify_gone(d->inode);
     inode_put(d->inode);
     free_name(d);
     kfree(d);

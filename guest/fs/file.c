@@ -2,6 +2,7 @@
 #include "arch/uaccess.h"
 #include "fs/epoll.h"
 #include "fs/locks.h"
+#include "fs/notify.h"
 #include "fs/vfs.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
@@ -28,6 +29,8 @@ void file_put(struct file *f)
 {
     if (!f || --f->refs > 0)
         return;
+    if (f->flags & FILE_WATCHED)
+        notify_file(f, (f->flags & O_ACCMODE) == O_RDONLY ? IN_CLOSE_NOWRITE : IN_CLOSE_WRITE);
     if (f->watchers)
         epoll_file_released(f);
     locks_release_file(f);

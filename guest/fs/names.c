@@ -3,6 +3,7 @@
  * since programs look at them: what exists before what is forbidden, a read-only file system in between.
  */
 #include "fs/namei.h"
+#include "fs/notify.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 
@@ -119,6 +120,9 @@ static int make_locked(struct walk *w, const struct new_name *what, struct path 
         dentry_unhash(d); /* made by someone outside */
     if (err == 0) {
         dentry_instantiate(d, inode);
+        if (what->kind == NEW_LINK)
+            notify_inode(inode, IN_ATTRIB);
+        notify_name(dir->inode, &w->last, IN_CREATE, what->kind == NEW_DIR);
         if (ret) {
             *ret = (struct path){ w->path.mount, d };
             path_get(ret);
@@ -200,6 +204,16 @@ static void forget(struct dentry *d)
     dentry_unhash(d);
 }
 
+/* inotify sees the file's own end before that of its name, unless somebody still uses it. */
+static void notify_removed(struct dentry *dir, struct dentry *d, const struct name *name, bool directory)
+{
+    if (!directory)
+        notify_inode(d->inode, IN_ATTRIB);
+    if (d->refs == 1 && (directory || d->inode->nlink == 0))
+        notify_gone(d->inode);
+    notify_name(dir->inode, name, IN_DELETE, directory);
+}
+
 static int remove_entry(struct dentry *dir, struct dentry *d, const struct name *name, bool directory)
 {
     int (*remove)(struct inode *, const struct name *, struct inode *);
@@ -219,8 +233,10 @@ static int remove_entry(struct dentry *dir, struct dentry *d, const struct name 
     dir->sb->changes++;
     if (directory)
         mutex_unlock(&d->inode->lock);
-    if (err == 0)
+    if (err == 0) {
         forget(d);
+        notify_removed(dir, d, name, directory);
+    }
     return err;
 }
 
@@ -399,6 +415,17 @@ static int check_rename(const struct renaming *r)
     return err;
 }
 
+/* inotify: an exchange is two renames. */
+static void notify_renamed(struct renaming *r, struct inode *target)
+{
+    struct dentry *from = r->from.path.dentry, *to = r->to.path.dentry;
+    bool exchange = r->flags & RENAME_EXCHANGE;
+
+    notify_send_renamed(from, &r->from.last, to, &r->to.last, r->old->inode, exchange ? NULL : target);
+    if (exchange)
+        notify_send_renamed(to, &r->to.last, from, &r->from.last, target, NULL);
+}
+
 static int rename_entries(struct renaming *r)
 {
     struct dentry *from = r->from.path.dentry, *to = r->to.path.dentry;
@@ -422,13 +449,15 @@ static int rename_entries(struct renaming *r)
         return err;
     if (r->flags & RENAME_EXCHANGE) {
         dentry_exchange(r->old, r->new);
-        return 0;
+    } else {
+        if (target)
+            forget(r->new);
+        else
+            dentry_unhash(r->new);
+        dentry_rename(r->old, to, &r->to.last);
     }
-    if (target)
-        forget(r->new);
-    else
-        dentry_unhash(r->new);
-    dentry_rename(r->old, to, &r->to.last);
+    if (unlikely(notify_watches))
+        notify_renamed(r, target);
     return 0;
 }
 

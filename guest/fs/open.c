@@ -1,6 +1,7 @@
 /* Opening files: open(2)'s flags, creation, permission, and the struct file that comes out of it. */
 #include "fs/locks.h"
 #include "fs/namei.h"
+#include "fs/notify.h"
 #include "fs/vfs.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
@@ -137,7 +138,11 @@ static struct file *open_path(const struct path *p, uint32_t flags)
     struct file *f = vfs_open_inode(p->dentry->inode, p->dentry, p->mount, flags);
     int err;
 
-    if (is_err(f) || !(flags & O_TRUNC) || (flags & O_PATH))
+    if (is_err(f) || (flags & O_PATH))
+        return f;
+    f->flags |= FILE_WATCHED;
+    notify_dentry(p->dentry, IN_OPEN);
+    if (!(flags & O_TRUNC))
         return f;
     if (!S_ISREG(p->dentry->inode->mode) || (p->dentry->sb->flags & SB_OPEN_TRUNCATES))
         return f;
@@ -186,6 +191,7 @@ static int create_last(struct walk *w, struct dentry *d, uint32_t flags, uint32_
         return (int)ptr_err(inode);
     }
     dentry_instantiate(d, inode);
+    notify_name(dir->inode, &w->last, IN_CREATE, false);
     return 0;
 }
 

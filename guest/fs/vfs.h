@@ -149,6 +149,7 @@ struct inode {
     struct inode *hash_next, **hash_link; /* inode_find; hash_link is NULL while unhashed */
     uint64_t hash_key;
     struct list locks;  /* struct file_lock: POSIX, OFD, flock */
+    struct watch *watches; /* inotify (notify.c) */
     uint32_t write_denied; /* running programs: open for writing is ETXTBSY */
     uint32_t writers;   /* files open for writing */
     bool linkable;      /* O_TMPFILE without O_EXCL: may get a name though nlink is 0 */
@@ -322,7 +323,8 @@ struct file *vfs_open_inode(struct inode *inode, struct dentry *dentry, struct m
 /* In struct file's flags, beside O_*: opened by exec (nobody may write meanwhile); not counted among the writers. */
 #define FILE_EXEC 0x20u
 #define FILE_UNCOUNTED 0x10u
-#define FILE_FLAGS_INTERNAL (FILE_EXEC | FILE_UNCOUNTED)
+#define FILE_WATCHED 0x8u /* opened by its name: its end is an event for inotify */
+#define FILE_FLAGS_INTERNAL (FILE_EXEC | FILE_UNCOUNTED | FILE_WATCHED)
 void file_uncount_writer(const struct file *f); /* for file_put only */
 void vfs_written(struct file *f);               /* after a successful write: drops set-id bits */
 

@@ -1,4 +1,5 @@
 /* getdents(2): directory entries as the app's records. */
+#include "fs/notify.h"
 #include "lib/string.h"
 #include "sys/file_util.h"
 #include "sys/syscall.h"
@@ -89,6 +90,8 @@ static long getdents(int fd, uaddr_t buf, uint32_t size, bool old_form)
         ret = -ENOENT;
     else
         ret = f->ops->readdir(f, emit, &c);
+    if (ret == 0)
+        notify_file(f, IN_ACCESS);
     mutex_unlock(&file_vfs_inode(f)->lock);
     mutex_unlock(&f->pos_lock);
     file_put(f);

@@ -3,6 +3,7 @@
 #include <linux/time_types.h>
 
 #include "fs/namei.h"
+#include "fs/notify.h"
 #include "sys/file_util.h"
 #include "sys/syscall.h"
 
@@ -277,7 +278,11 @@ static long truncate_path(const struct path *p, uint64_t size)
         err = vfs_getattr(inode, STATX_SIZE);
     if (err == 0)
         err = check_new_size(inode, size);
-    return err < 0 ? err : vfs_truncate_inode(inode, size);
+    if (err == 0)
+        err = vfs_truncate_inode(inode, size);
+    if (err == 0)
+        notify_dentry(p->dentry, IN_MODIFY);
+    return err;
 }
 
 SYSCALL_DEFINE2(truncate, uaddr_t, path, loff_t, size)
@@ -318,6 +323,7 @@ SYSCALL_DEFINE2(ftruncate, int, fd, loff_t, size)
 static long do_allocate(struct file *f, int mode, uint64_t offset, uint64_t len)
 {
     const int whole = FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE;
+    long err;
     int known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_UNSHARE_RANGE | whole;
 
     if ((mode & ~known) || ((mode & FALLOC_FL_PUNCH_HOLE) && (mode & FALLOC_FL_ZERO_RANGE)))
@@ -340,8 +346,10 @@ static long do_allocate(struct file *f, int mode, uint64_t offset, uint64_t len)
         return -EFBIG;
     if (!f->ops->fallocate)
         return -EOPNOTSUPP;
-    vfs_written(f);
-    return f->ops->fallocate(f, mode, offset, len);
+    err = f->ops->fallocate(f, mode, offset, len);
+    if (err == 0)
+        vfs_written(f);
+    return err;
 }
 
 SYSCALL_DEFINE4(fallocate, int, fd, int, mode, loff_t, offset, loff_t, len)

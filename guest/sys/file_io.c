@@ -3,6 +3,7 @@
 #include <asm/signal.h>
 #include <linux/uio.h>
 
+#include "fs/notify.h"
 #include "lib/kmalloc.h"
 #include "sys/file_util.h"
 #include "sys/syscall.h"
@@ -18,8 +19,10 @@ ssize_t file_read_iter(struct file *f, struct iter *to, uint64_t *pos)
     if (!f->ops->read)
         return f->inode && S_ISDIR(f->inode->mode) ? -EISDIR : -EINVAL;
     n = f->ops->read(f, to, pos);
-    if (n > 0)
+    if (n > 0) {
         current->proc->read_bytes += (uint64_t)n;
+        notify_file(f, IN_ACCESS);
+    }
     return n;
 }
 

@@ -263,9 +263,9 @@
     X(250, keyctl, REFUSED, ENOSYS, "as a kernel without CONFIG_KEYS") \
     X(251, ioprio_set, FULL) \
     X(252, ioprio_get, FULL) \
-    X(253, inotify_init, NONE) \
-    X(254, inotify_add_watch, NONE) \
-    X(255, inotify_rm_watch, NONE) \
+    X(253, inotify_init, FULL) \
+    X(254, inotify_add_watch, FULL) \
+    X(255, inotify_rm_watch, FULL) \
     X(256, migrate_pages, FULL, "a machine of one node: every page is there already") \
     X(257, openat, FULL) \
     X(258, mkdirat, FULL) \
@@ -304,7 +304,7 @@
     X(291, epoll_create1, FULL) \
     X(292, dup3, FULL) \
     X(293, pipe2, FULL) \
-    X(294, inotify_init1, NONE) \
+    X(294, inotify_init1, FULL) \
     X(295, preadv, FULL) \
     X(296, pwritev, FULL) \
     X(297, rt_tgsigqueueinfo, FULL) \

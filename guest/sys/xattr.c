@@ -4,6 +4,7 @@
 #include <linux/xattr.h>
 
 #include "fs/namei.h"
+#include "fs/notify.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "sys/syscall.h"
@@ -90,6 +91,8 @@ static long set_value(const struct path *p, const char *name, uaddr_t value, siz
         err = -EFAULT;
     else
         err = inode->ops->setxattr ? inode->ops->setxattr(inode, name, copy, size, flags) : -EOPNOTSUPP;
+    if (err == 0)
+        notify_dentry(p->dentry, IN_ATTRIB);
     kfree(copy);
     return err;
 }
@@ -252,6 +255,8 @@ static long remove_from(struct target *t, uaddr_t name_addr)
         err = check_name(inode, name, MAY_WRITE);
     if (err == 0)
         err = inode->ops->removexattr ? inode->ops->removexattr(inode, name) : -EOPNOTSUPP;
+    if (err == 0)
+        notify_dentry(t->path.dentry, IN_ATTRIB);
     target_put(t);
     return err;
 }
