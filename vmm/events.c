@@ -13,6 +13,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "vmm/clock.h"
+#include "vmm/terminal.h"
 #include "vmm/window.h"
 
 #define NSEC 1000000000ull
@@ -116,6 +117,7 @@ static void take_timer(struct sandbox *sb, enum timer which)
         break;
     case TIMER_TIMEOUT:
         if (__atomic_load_n(&sb->timed_out, __ATOMIC_RELAXED)) {
+            terminal_end();
             log_error("app", "did not end when its time was over");
             _exit(128 + SIGKILL);
         }
@@ -143,6 +145,7 @@ static bool take_notes(void)
 
     if (note.type == GOFER_NOTE_FAILED) {
         note.text[sizeof(note.text) - 1] = '\0';
+        terminal_end();
         log_error(NULL, "%s", note.text);
         _exit(STATUS_VMM_ERROR);
     }

@@ -20,6 +20,7 @@
 #include "vmm/events.h"
 #include "vmm/shim_image.h"
 #include "vmm/vcpu.h"
+#include "vmm/terminal.h"
 #include "vmm/window.h"
 
 #define NSEC 1000000000ull
@@ -191,9 +192,14 @@ static int64_t call_report(struct sandbox *sb, const uint64_t *arg)
 /* The app was stopped by job control: so are we, until somebody continues us. */
 static int64_t call_stop(struct sandbox *sb, const uint64_t *arg)
 {
+    int err;
+
     (void)sb;
     (void)arg;
-    return kill(getpid(), SIGSTOP) < 0 ? -errno : 0;
+    terminal_as_before();
+    err = kill(getpid(), SIGSTOP) < 0 ? -errno : 0;
+    terminal_raw();
+    return err;
 }
 
 typedef int64_t (*call_fn)(struct sandbox *sb, const uint64_t *arg);

@@ -25,6 +25,7 @@
 #include "vmm/options.h"
 #include "vmm/prefetch.h"
 #include "vmm/report.h"
+#include "vmm/terminal.h"
 #include "vmm/vcpu.h"
 #include "hypercalls/arena.h"
 #include "vmm/version.h"
@@ -141,7 +142,9 @@ static int run(struct sandbox *sb)
     if (launch_filter_thread() < 0)
         return STATUS_VMM_ERROR;
     mark(sb, 4);
+    terminal_raw();
     status = vcpu_run(sb);
+    terminal_end();
     say_time_limit(sb);
     if (events_gofer_died() || (sb->ended && sb->exit_kind == EXIT_GOFER)) {
         log_error("gofer", "ended in mid-run");
@@ -179,10 +182,13 @@ int main(int argc, char **argv)
     events_block_signals();
     status = view_build(&view, &opt);
     mark(sb, 0);
+    if (!status && opt.tty && terminal_begin() < 0)
+        status = STATUS_VMM_ERROR;
     if (!status)
         status = start(sb, &l, stdio_open);
     if (!status)
         status = run(sb);
+    terminal_end();
     if (report) {
         report_write(report, sb, status);
         fflush(report);

@@ -33,6 +33,7 @@ enum option_id {
     OPT_UID,
     OPT_GID,
     OPT_HOSTNAME,
+    OPT_TTY,
     OPT_MEM,
     OPT_TIMEOUT,
     OPT_CPU_TIME,
@@ -58,6 +59,7 @@ static const struct option long_options[] = {
     { "uid", required_argument, NULL, OPT_UID },
     { "gid", required_argument, NULL, OPT_GID },
     { "hostname", required_argument, NULL, OPT_HOSTNAME },
+    { "tty", no_argument, NULL, OPT_TTY },
     { "mem", required_argument, NULL, OPT_MEM },
     { "timeout", required_argument, NULL, OPT_TIMEOUT },
     { "cpu-time", required_argument, NULL, OPT_CPU_TIME },
@@ -89,6 +91,7 @@ static const char help_text[] =
     "  --env-all              copy all of the host's variables\n"
     "  --uid N, --gid N       user and group inside (default: 0)\n"
     "  --hostname NAME        (default: vmm)\n"
+    "  --tty                  a terminal of the program's own, for shells and editors\n"
     "Limits\n"
     "  --mem SIZE             memory, such as 512M (default: 2G)\n"
     "  --timeout DUR          wall time, such as 500ms, 30s, 5m\n"
@@ -314,6 +317,9 @@ static int parse_one(struct options *opt, int id, char *arg)
         if (!parse_number(arg, UINT32_MAX - 1, &v))
             return bad_value(id == OPT_UID ? "--uid" : "--gid", arg, "a user or group number");
         *(id == OPT_UID ? &opt->uid : &opt->gid) = (uint32_t)v;
+        return 0;
+    case OPT_TTY:
+        opt->tty = true;
         return 0;
     case OPT_HOSTNAME:
         if (!*arg || strlen(arg) > 64)

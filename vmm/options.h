@@ -39,6 +39,7 @@ struct options {
     uint64_t cpu_time_ns;  /* 0: none */
     uint64_t pids_max;     /* UINT64_MAX: none */
     uint64_t file_size_max;
+    bool tty;              /* a terminal of the program's own */
     bool strace;
     const char *strace_file; /* NULL: stderr */
     const char *report_file;

@@ -8,6 +8,7 @@
 #include "mm/frame.h"
 #include "mm/mm.h"
 #include "proc/cputimer.h"
+#include "proc/sched.h"
 #include "proc/signal.h"
 #include "tty/tty.h"
 
@@ -48,7 +49,7 @@ static char state_of(const struct proc_node *node)
     case THREAD_RUNNABLE:
         return 'R';
     case THREAD_PARKED:
-        return t->interruptible ? 'S' : 'D';
+        return t->park_mode == PARK_INTERRUPTIBLE ? 'S' : 'D';
     case THREAD_STOPPED:
         return 'T';
     case THREAD_DEAD:

@@ -14,6 +14,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "proc/process.h"
+#include "tty/bridge.h"
 
 #include <asm/signal.h>
 #include <asm/siginfo.h>
@@ -508,7 +509,8 @@ static struct inode *stdio_inode(struct superblock *sb, uint32_t index, struct g
     return inode;
 }
 
-static long open_one(struct superblock *sb, uint32_t index, struct gofer_attach *attach)
+/* bridged: the program doesn't see it, it gets a terminal of its own. */
+static struct file *open_one(struct superblock *sb, uint32_t index, struct gofer_attach *attach, bool bridged)
 {
     struct inode *inode = stdio_inode(sb, index, attach);
     char text[48];
@@ -516,30 +518,45 @@ static long open_one(struct superblock *sb, uint32_t index, struct gofer_attach 
     long err;
 
     if (is_err(inode))
-        return ptr_err(inode);
+        return (struct file *)inode;
     f = file_alloc(&stdio_ops, guess_flags(inode->mode, index));
     if (!f) {
         inode_put(inode);
-        return -ENOMEM;
+        return err_ptr(-ENOMEM);
     }
     f->data = inode->data;
-    if (stdio_i(f)->is_tty && host_tty_attach(f) == 0 /* so that ttyname(3) finds it */) {
-        err = 0;
+    if (stdio_i(f)->is_tty && !bridged && host_tty_attach(f) == 0 /* so that ttyname(3) finds it */) {
         inode_put(inode);
-    } else {
-        text_of(inode->data, inode->mode, text, sizeof(text));
-        err = anon_attach(f, inode, text);
+        return f;
     }
+    text_of(inode->data, inode->mode, text, sizeof(text));
+    err = anon_attach(f, inode, text);
     if (err == 0)
-        err = fd_install_at(current->files, (int)index, f, false);
+        return f;
+    file_put(f);
+    return err_ptr(err);
+}
+
+static long install(uint32_t index, struct file *f)
+{
+    long err = fd_install_at(current->files, (int)index, f, false);
+
     if (err < 0)
         file_put(f);
     return err;
 }
 
+static long bridge(struct file *files[3])
+{
+    int terminal = stdio_tty();
+
+    return bridge_start(files[0], files[1], terminal < 0 ? NULL : files[terminal]);
+}
+
 long stdio_open_all(void)
 {
     struct superblock *sb = superblock_alloc("stdio", 0);
+    struct file *files[3] = { NULL };
     struct gofer_attach attach[3];
     long err = 0;
 
@@ -551,9 +568,16 @@ long stdio_open_all(void)
             gofer_attach_begin(&attach[i], P9_ATTACH_STDIO, i);
     }
     for (uint32_t i = 0; err >= 0 && i < 3; i++) {
-        if (boot_info.stdio_open >> i & 1)
-            err = open_one(sb, i, &attach[i]);
+        if (!(boot_info.stdio_open >> i & 1))
+            continue;
+        files[i] = open_one(sb, i, &attach[i], boot_info.tty);
+        if (is_err(files[i]))
+            err = ptr_err(files[i]);
+        else if (!boot_info.tty)
+            err = install(i, files[i]);
     }
+    if (err >= 0 && boot_info.tty)
+        err = bridge(files);
     return err < 0 ? err : 0; /* the sandbox ends on an error, so nothing is undone */
 }
 

@@ -16,4 +16,8 @@ long stdio_open_tty(struct file *f);
 /* Its number among 0 to 2; -1: there is none. */
 int stdio_tty(void);
 
+/* The size of the host's terminal, which f is one of the descriptors of. */
+struct tty_winsize;
+bool host_tty_size(const struct file *f, struct tty_winsize *ret);
+
 #endif

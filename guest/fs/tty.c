@@ -8,10 +8,7 @@
 #include "fs/stdio_impl.h"
 #include "lib/string.h"
 #include "proc/process.h"
-#include "tty/tty.h"
-
-#include <asm/ioctls.h>
-#include <asm/termbits.h>
+#include "tty/pty.h"
 
 #define IOCTL_DATA_MAX 64
 #define DRAIN_RETRY_NS 5000000ull /* how often to look whether the output is out */
@@ -106,6 +103,11 @@ long host_tty_attach(struct file *f)
     if (err == 0 && !host_tty.inode)
         err = -ENODEV;
     return err < 0 ? err : tty_attach_node(&host_tty, f);
+}
+
+bool host_tty_size(const struct file *f, struct tty_winsize *ret)
+{
+    return host_ioctl(f->data, TIOCGWINSZ, NULL, 0, ret, sizeof(*ret)) >= 0;
 }
 
 long host_tty_check_read(void)

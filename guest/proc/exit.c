@@ -20,6 +20,7 @@
 #include "proc/posix_timer.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
+#include "tty/bridge.h"
 #include "tty/tty.h"
 
 #include <linux/poll.h>
@@ -52,6 +53,12 @@ void sandbox_end(int wait_status)
     else
         hypercall(HYPERCALL_EXIT, EXIT_STATUS, (uint64_t)(wait_status >> 8 & 0xff), 0, 0, 0);
     panic("EXIT returned");
+}
+
+static _Noreturn void app_ended(int wait_status)
+{
+    bridge_finish();
+    sandbox_end(wait_status);
 }
 
 /* --- leaving the address space --- */
@@ -229,7 +236,7 @@ static void process_finish(struct process *p)
         p->exit_status = current->exit_code; /* the last one's counts (Linux 6.0 and later) */
     p->exiting = true;
     if (p->pid == APP_PID)
-        sandbox_end(p->exit_status);
+        app_ended(p->exit_status);
     tty_process_exit(p);
     posix_timer_process_exit(p);
     drop_mm(p);
@@ -307,7 +314,7 @@ void process_exit(int wait_status)
         p->exiting = true;
         p->exit_status = wait_status;
         if (p->pid == APP_PID)
-            sandbox_end(wait_status);
+            app_ended(wait_status);
         signal_end_threads(p, current);
     }
     thread_exit(p->exit_status);

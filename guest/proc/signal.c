@@ -4,6 +4,7 @@
  */
 #include "proc/signal.h"
 
+#include "arch/bootinfo.h"
 #include "arch/cpu.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
@@ -11,6 +12,7 @@
 #include "proc/exit.h"
 #include "proc/posix_timer.h"
 #include "proc/sched.h"
+#include "tty/bridge.h"
 #include "tty/tty.h"
 
 #include <linux/capability.h>
@@ -451,6 +453,10 @@ void signal_from_host(uint64_t signals)
         int signo = __builtin_ctzll(signals) + 1;
 
         signals &= signals - 1;
+        if (signo == SIGWINCH && boot_info.tty) {
+            bridge_resized(); /* which tells the foreground, if the size is another */
+            continue;
+        }
         if (to_group & SIGNAL_BIT(signo))
             signal_send_group(foreground_group(app), signo, SI_KERNEL, 0, 0);
         else

@@ -53,7 +53,6 @@ struct thread {
     uint64_t fs_base, gs_base;
 
     /* waiting */
-    bool interruptible;      /* parked such that a signal wakes it */
     bool woken;
     bool timed_out;
     struct timer park_timer;

@@ -802,15 +802,17 @@ def digest_of_256_mib_on_stdin(settings, log):
 
 
 class Terminal:
-    """A vmm whose stdio is a pty of ours, which is also its controlling terminal."""
+    """A vmm, or another program, whose stdio is a pty of ours, which is also its controlling terminal."""
 
-    def __init__(self, settings, *arguments):
+    def __init__(self, settings, *arguments, program=None):
+        program = program or settings.vmm
+        self.shown = b''
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
                 os.chdir('/')
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
-                os.execve(settings.vmm, [settings.vmm, *arguments], runner.ENVIRONMENT)
+                os.execve(program, [program, *arguments], runner.ENVIRONMENT)
             finally:
                 os._exit(127)
         self.text = b''
@@ -831,7 +833,8 @@ class Terminal:
             if not data:
                 raise Failure(f'end of output before {wanted!r}: {self.text!r}')
             self.text += data
-        self.text = self.text.split(wanted, 1)[1]
+        before, self.text = self.text.split(wanted, 1)
+        self.shown += before + wanted
 
     def send(self, data):
         os.write(self.fd, data)
