@@ -75,6 +75,19 @@ static const struct file_ops eventfd_ops = {
     .release = eventfd_release,
 };
 
+bool eventfd_is(const struct file *f)
+{
+    return f->ops == &eventfd_ops;
+}
+
+void eventfd_add(struct file *f, uint64_t n)
+{
+    struct eventfd *e = f->data;
+
+    e->count += MIN(n, UINT64_MAX - e->count);
+    wait_wake_all(&e->wait, EPOLLIN | EPOLLRDNORM);
+}
+
 struct file *eventfd_create(uint64_t count, bool semaphore, uint32_t flags)
 {
     struct eventfd *e = kzalloc(sizeof(*e));

@@ -8,6 +8,9 @@
 /* flags: O_NONBLOCK. File or err_ptr. */
 struct file *eventfd_create(uint64_t count, bool semaphore, uint32_t flags);
 
+bool eventfd_is(const struct file *f);
+void eventfd_add(struct file *f, uint64_t n); /* as the kernel adds: never blocks, stops at the greatest value */
+
 struct file *timerfd_create(int clock, uint32_t flags);
 bool timerfd_is(const struct file *f);
 /* Times in ns of the timer's own clock; value 0: off. absolute: value is a point in time. old may be NULL. */

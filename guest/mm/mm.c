@@ -17,6 +17,7 @@
 #include "mm/pagetable.h"
 #include "mm/vma.h"
 #include "proc/signal.h"
+#include "sys/aio.h"
 
 struct list all_mms = LIST_INIT(all_mms);
 
@@ -89,6 +90,7 @@ void mm_put(struct mm *mm)
         cpu_load_cr3(BOOT_PML4);
         pt_release_held(mm);
     }
+    aio_end(mm);
     list_remove(&mm->all_node);
     unmap_all(mm);
     pt_destroy(mm->pml4);

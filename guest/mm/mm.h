@@ -72,6 +72,7 @@ struct mm {
     uaddr_t flush_addr;
     gpa_t held[MM_HELD_MAX]; /* frames that a stale TLB entry may still show; a reference each */
     uint32_t held_count;
+    struct list aio; /* struct aio_context; all zero until the first */
 };
 
 extern struct list all_mms;

@@ -70,8 +70,6 @@ ssize_t file_write_iter(struct file *f, struct iter *from, uint64_t *pos)
 
 /* --- at the file's own position --- */
 
-typedef ssize_t (*transfer_fn)(struct file *f, struct iter *it, uint64_t *pos);
-
 static ssize_t at_own_pos(int fd, struct iter *it, transfer_fn transfer)
 {
     struct file *f = fd_get_io(fd);
@@ -249,17 +247,28 @@ static ssize_t write_appended(struct file *f, struct iter *it, uint64_t *pos UNU
     return file_write_iter(f, it, &end);
 }
 
-/* RWF_HIPRI is a hint; RWF_NOWAIT isn't supported, which callers must expect. Offset -1: the file's own position. */
-static ssize_t vector2(int fd, uaddr_t vec, uint64_t count, loff_t offset, int flags, bool write)
+/* RWF_HIPRI is a hint; RWF_NOWAIT isn't supported, which callers must expect. */
+long file_transfer(int flags, bool write, transfer_fn *ret)
 {
-    transfer_fn transfer = write ? file_write_iter : file_read_iter;
-
     if (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_APPEND))
         return -EOPNOTSUPP;
     if (write && (flags & RWF_APPEND))
-        transfer = write_appended;
+        *ret = write_appended;
     else if (write && (flags & (RWF_DSYNC | RWF_SYNC)))
-        transfer = write_synced;
+        *ret = write_synced;
+    else
+        *ret = write ? file_write_iter : file_read_iter;
+    return 0;
+}
+
+/* Offset -1: the file's own position. */
+static ssize_t vector2(int fd, uaddr_t vec, uint64_t count, loff_t offset, int flags, bool write)
+{
+    transfer_fn transfer;
+    long err = file_transfer(flags, write, &transfer);
+
+    if (err < 0)
+        return err;
     return vector(fd, vec, count, offset == -1 ? NULL : &offset, transfer);
 }
 

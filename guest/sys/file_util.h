@@ -26,6 +26,10 @@ static inline bool file_has_pos(const struct file *f)
 ssize_t file_read_iter(struct file *f, struct iter *to, uint64_t *pos);
 ssize_t file_write_iter(struct file *f, struct iter *from, uint64_t *pos);
 
+/* What preadv2(2) and its like do with RWF_* flags. 0 or -EOPNOTSUPP. */
+typedef ssize_t (*transfer_fn)(struct file *f, struct iter *it, uint64_t *pos);
+long file_transfer(int flags, bool write, transfer_fn *ret);
+
 /* Take an iovec array of the app's: 0 and an iter, whose *ret_free is to be kfree'd afterwards; EINVAL, EFAULT, ENOMEM. */
 #define SEGMENTS_ON_STACK 8
 int iter_import(struct iter *it, struct iter_segment *fast, uaddr_t vec, uint64_t count, void **ret_free);

@@ -216,11 +216,11 @@
     X(203, sched_setaffinity, FULL) \
     X(204, sched_getaffinity, FULL) \
     X(205, set_thread_area, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
-    X(206, io_setup, NONE) \
-    X(207, io_destroy, NONE) \
-    X(208, io_getevents, NONE) \
-    X(209, io_submit, NONE) \
-    X(210, io_cancel, NONE) \
+    X(206, io_setup, FULL) \
+    X(207, io_destroy, FULL) \
+    X(208, io_getevents, FULL) \
+    X(209, io_submit, FULL) \
+    X(210, io_cancel, FULL) \
     X(211, get_thread_area, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
     X(212, lookup_dcookie, REFUSED, ENOSYS, "removed from Linux 6.6") \
     X(213, epoll_create, FULL) \
@@ -343,7 +343,7 @@
     X(330, pkey_alloc, FULL) \
     X(331, pkey_free, FULL) \
     X(332, statx, FULL) \
-    X(333, io_pgetevents, NONE) \
+    X(333, io_pgetevents, FULL) \
     X(334, rseq, FULL) \
     X(335, uretprobe, REFUSED, ENOSYS, "as a kernel without CONFIG_UPROBES") \
     X(336, uprobe, REFUSED, ENOSYS, "as a kernel without CONFIG_UPROBES") \
