@@ -4,6 +4,7 @@
 #include "common/virtq.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "common/checked.h"
 
@@ -32,6 +33,8 @@ int virtq_init(struct virtq *q, const struct guest_mem *mem, const struct virtq_
 
     if (!is_power_of_two(size) || size > VIRTQ_SIZE_MAX)
         return -EINVAL;
+    if (!layout->chain_max || layout->chain_max > VIRTQ_CHAIN_MAX)
+        return -EINVAL;
     if (layout->desc.v % 16 || layout->avail.v % 2 || layout->used.v % 4)
         return -EINVAL;
     desc = guest_mem_ptr(mem, layout->desc, size * sizeof(struct virtq_desc));
@@ -45,7 +48,9 @@ int virtq_init(struct virtq *q, const struct guest_mem *mem, const struct virtq_
                          .avail = avail,
                          .used = used,
                          .size = layout->size,
-                         .event_idx = layout->event_idx };
+                         .chain_max = layout->chain_max,
+                         .event_idx = layout->event_idx,
+                         .indirect = layout->indirect };
     return 0;
 }
 
@@ -54,18 +59,30 @@ bool virtq_has_avail(const struct virtq *q)
     return guest_fetch16_acquire(q->avail + RING_IDX) != q->next_avail;
 }
 
-static int fetch_desc(const struct virtq *q, uint16_t index, struct virtq_desc *ret)
-{
-    const struct virtq_desc *d;
+/* Where descriptors come from: the queue's own table, or an indirect one. */
+struct desc_table {
+    const struct virtq_desc *desc;
+    uint32_t count;
+};
 
-    if (index >= q->size)
+/* An indirect table may lie at any address, so its entries are copied as bytes; each once, as everything. */
+static int fetch_desc(const struct desc_table *t, uint32_t index, struct virtq_desc *ret)
+{
+    if (index >= t->count)
         return -EPROTO;
-    d = &q->desc[index];
-    ret->addr = guest_fetch64(&d->addr);
-    ret->len = guest_fetch32(&d->len);
-    ret->flags = guest_fetch16(&d->flags);
-    ret->next = guest_fetch16(&d->next);
-    return ret->flags & VIRTQ_DESC_INDIRECT ? -EPROTO : 0;
+    memcpy(ret, (const uint8_t *)t->desc + index * sizeof(*ret), sizeof(*ret));
+    __asm__ volatile("" : "+m"(*ret)); /* the copy is what is looked at from here on */
+    return 0;
+}
+
+/* The table that d points to (§2.7.5.3): whole entries, not longer than the queue, the last of its chain. */
+static int open_indirect(const struct virtq *q, const struct virtq_desc *d, struct desc_table *ret)
+{
+    if (!q->indirect || (d->flags & VIRTQ_DESC_NEXT) || !d->len || d->len % sizeof(*d))
+        return -EPROTO;
+    ret->count = d->len / (uint32_t)sizeof(*d);
+    ret->desc = guest_mem_ptr(q->mem, (gpa_t){ d->addr }, d->len);
+    return ret->desc && ret->count <= q->size ? 0 : -EPROTO;
 }
 
 static int add_desc(const struct virtq *q, struct virtq_chain *c, const struct virtq_desc *d)
@@ -90,17 +107,25 @@ static int add_desc(const struct virtq *q, struct virtq_chain *c, const struct v
 /* Collect the chain that starts at head. The cap on its length ends a loop too. */
 static int walk_chain(const struct virtq *q, uint16_t head, struct virtq_chain *c)
 {
-    uint16_t index = head;
+    struct desc_table table = { q->desc, q->size };
+    uint32_t index = head;
 
     c->head = head;
     c->in_count = 0;
     c->out_count = 0;
     c->in_size = 0;
     c->out_size = 0;
-    for (size_t n = 0; n < VIRTQ_CHAIN_MAX; n++) {
+    for (size_t n = 0; n < q->chain_max; n++) {
         struct virtq_desc d;
-        int err = fetch_desc(q, index, &d);
+        int err = fetch_desc(&table, index, &d);
 
+        if (!err && (d.flags & VIRTQ_DESC_INDIRECT)) {
+            err = table.desc == q->desc ? open_indirect(q, &d, &table) : -EPROTO;
+            if (!err)
+                err = fetch_desc(&table, 0, &d);
+            if (!err && (d.flags & VIRTQ_DESC_INDIRECT))
+                err = -EPROTO; /* no tables of tables */
+        }
         if (!err)
             err = add_desc(q, c, &d);
         if (err)

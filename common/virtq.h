@@ -1,6 +1,6 @@
 /*
- * The device side of a split virtqueue (virtio 1.2 §2.7) with VIRTIO_F_EVENT_IDX and without indirect
- * descriptors. No KVM in here: the gofer's ring and the virtio devices use it alike.
+ * The device side of a split virtqueue (virtio 1.2 §2.7), with VIRTIO_F_EVENT_IDX and indirect descriptors where the
+ * owner has negotiated them. No KVM in here: the gofer's ring and the virtio devices use it alike.
  *
  * The driver's memory is hostile: each index and descriptor is fetched once, chains are capped, and a bad one
  * is -EPROTO, on which the owner gives the queue up (a virtio device sets DEVICE_NEEDS_RESET, §2.1). A queue is
@@ -17,7 +17,7 @@
 #include "common/guest_mem.h"
 
 #define VIRTQ_SIZE_MAX 1024
-#define VIRTQ_CHAIN_MAX 32 /* descriptors in one chain */
+#define VIRTQ_CHAIN_MAX 130 /* descriptors in one chain: 512 KiB in pages, a header and a status byte */
 
 struct virtq_desc {
     uint64_t addr;
@@ -41,6 +41,8 @@ struct virtq_layout {
     gpa_t avail;
     gpa_t used;
     bool event_idx;
+    bool indirect;
+    uint16_t chain_max; /* descriptors that a chain may have, at most VIRTQ_CHAIN_MAX */
 };
 
 struct virtq {
@@ -52,7 +54,9 @@ struct virtq {
     uint16_t next_avail;
     uint16_t next_used;
     uint16_t notified_used; /* next_used when a notification was last decided */
+    uint16_t chain_max;
     bool event_idx;
+    bool indirect;
     bool broken;
 };
 
@@ -67,7 +71,7 @@ struct virtq_chain {
     uint64_t out_size;
 };
 
-/* mem is borrowed for the queue's life. 0; -EINVAL on a bad size or alignment; -EFAULT if a part is outside mem. */
+/* mem is borrowed for the queue's life. 0; -EINVAL on a bad size, alignment or cap; -EFAULT if a part is outside mem. */
 int virtq_init(struct virtq *q, const struct guest_mem *mem, const struct virtq_layout *layout);
 
 /* Is there a request? True on a broken index too, so that virtq_pop() can tell. */

@@ -15,8 +15,8 @@
 #include "common/checked.h"
 #include "common/fd.h"
 #include "common/fdpass.h"
+#include "common/iov.h"
 #include "common/roles.h"
-#include "gofer/iov.h"
 
 #define FIRST_EXTENSION 200
 #define ERROR_SIZE (P9_HEADER_SIZE + 4)

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "common/iov.h"
 #include "gofer/engine.h"
-#include "gofer/iov.h"
 
 /* Interrupts a worker's blocked read or write. */
 #define SIGNAL_INTERRUPT SIGUSR2

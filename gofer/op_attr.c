@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "common/checked.h"
+#include "common/iov.h"
 #include "gofer/engine.h"
-#include "gofer/iov.h"
 
 #define XATTR_VALUE_MAX 65536 /* XATTR_SIZE_MAX and XATTR_LIST_MAX of Linux */
 

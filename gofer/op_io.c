@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "common/checked.h"
+#include "common/iov.h"
 #include "gofer/engine.h"
-#include "gofer/iov.h"
 
 /* Above this a transfer goes to a worker, so that others needn't wait for it. */
 #define INLINE_IO_MAX (256u << 10)

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "common/checked.h"
+#include "common/iov.h"
 #include "gofer/engine.h"
-#include "gofer/iov.h"
 
 #define IOCTL_DATA_MAX 256
 

@@ -40,6 +40,7 @@ int ring_init(struct ring *ring, const struct ring_config *config, struct engine
         .avail = { GPA_ARENA_BASE + ARENA_AVAIL_OFFSET },
         .used = { GPA_ARENA_BASE + ARENA_USED_OFFSET },
         .event_idx = true,
+        .chain_max = P9_IO_VECTORS,
     };
     void *header = config->arena;
 
@@ -77,7 +78,6 @@ void ring_reply(void *arg, uint32_t cookie, uint32_t len)
 
 static void to_io(const struct virtq_chain *c, struct p9_io *io)
 {
-    _Static_assert(VIRTQ_CHAIN_MAX <= P9_IO_VECTORS, "a chain fits");
     memcpy(io->in, c->in, c->in_count * sizeof(io->in[0]));
     memcpy(io->out, c->out, c->out_count * sizeof(io->out[0]));
     io->in_count = c->in_count;

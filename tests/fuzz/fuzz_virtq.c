@@ -47,7 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                    { BASE + offsetof(struct driver, desc) },
                                    { BASE + offsetof(struct driver, avail) },
                                    { BASE + offsetof(struct driver, used) },
-                                   true };
+                                   true,
+                                   true,
+                                   SIZE };
     static struct virtq_chain chain;
     struct virtq q;
 

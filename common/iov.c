@@ -1,7 +1,7 @@
 /*
  * Parts of scattered messages; see iov.h.
  */
-#include "gofer/iov.h"
+#include "common/iov.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /*
  * Parts of scattered messages. The memory behind the vectors may be a guest's: it is copied, never looked at in place.
  */
-#ifndef GOFER_IOV_H
-#define GOFER_IOV_H
+#ifndef COMMON_IOV_H
+#define COMMON_IOV_H
 
 #include <stddef.h>
 #include <sys/uio.h>
