@@ -21,7 +21,7 @@ WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wstrict-prototypes -Wmissing-proto
 
 HOST_CFLAGS := -std=c17 -O2 -g -D_GNU_SOURCE -DVMM_VERSION='"$(VERSION)"' -I. -I$(O)/gen $(WARN)
 HOST_LDFLAGS := -static-pie
-HOST_LIBS := -lfdt
+HOST_LIBS := -lfdt -l:liburing.a
 ifeq ($(BUILD),release)
 HOST_CFLAGS += -fpie -fstack-protector-strong -D_FORTIFY_SOURCE=2
 endif
@@ -98,7 +98,7 @@ $(O)/vmm: $(OBJ)/vmm/main.o $(HOST_LIB_OBJ) $(SECCOMP_OBJS) $(OBJ)/vmm/shim_blob
 
 # --- packages ---------------------------------------------------------------------------------------------------------
 
-BUILD_PACKAGES := gcc make libc6-dev linux-libc-dev binutils libfdt-dev libseccomp-dev
+BUILD_PACKAGES := gcc make libc6-dev linux-libc-dev binutils libfdt-dev libseccomp-dev liburing-dev
 TEST_PACKAGES = $(shell sed 's/#.*//' tests/packages.txt)
 
 # Install what is missing of the packages in $(1); nothing is asked of apt if all are there.
@@ -170,7 +170,7 @@ FUZZ_LIB := $(filter-out vmm/%,$(HOST_LIB_SRC))
 $(O)/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB) $(SECCOMP_OBJS)
 	@mkdir -p $(@D)
 	$(call say,FUZZ)clang -std=c17 -g -O1 -D_GNU_SOURCE -I. -iquote guest -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined -pthread -o $@ $< $(FUZZ_LIB) $(SECCOMP_OBJS)
+		-fno-sanitize-recover=undefined -pthread -o $@ $< $(FUZZ_LIB) $(SECCOMP_OBJS) -l:liburing.a
 
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS:%=$(O)/fuzz/%) ## every fuzz target for FUZZ_SECONDS (60)
