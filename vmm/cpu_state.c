@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "common/log.h"
+#include "hypercalls/devices.h"
 #include "vmm/shim_image.h"
 
 enum {
@@ -137,6 +138,12 @@ static void make_idt(struct vm *vm)
     }
 }
 
+/* An `out` of 4 bytes tests 4 bits of the bitmap. */
+static void open_port(uint8_t *tss, unsigned port)
+{
+    tss[TSS_SIZE + port / 8] &= (uint8_t)~(0xfu << port % 8);
+}
+
 static void make_tss(struct vm *vm)
 {
     const struct shim_header *h = shim_header();
@@ -147,7 +154,8 @@ static void make_tss(struct vm *vm)
         memcpy(tss + 36 + 8 * i, &h->ist_top[i], 8);
     memcpy(tss + 102, &(uint16_t){ TSS_SIZE }, 2);
     memset(tss + TSS_SIZE, 0xff, TSS_LIMIT - TSS_SIZE + 1);
-    tss[TSS_SIZE + PORT_DOORBELL / 8] &= (uint8_t)~0xfu; /* an `out` of 4 bytes tests 4 bits */
+    open_port(tss, PORT_DOORBELL);
+    open_port(tss, PORT_DEVICE);
 }
 
 int cpu_state_load_image(struct vm *vm)

@@ -10,6 +10,8 @@
 
 #include "common/checked.h"
 #include "common/log.h"
+#include "hypercalls/devices.h"
+#include "vmm/devices.h"
 #include "vmm/shim_image.h"
 
 #define PAGE 4096ull
@@ -130,6 +132,16 @@ static int put_mount(void *fdt, const struct view_mount *m, size_t number)
     return err | fdt_end_node(fdt);
 }
 
+static int put_device(void *fdt, unsigned number)
+{
+    uint64_t base = GPA_DEVICES_BASE + (uint64_t)number * DEVICE_PAGE_SIZE;
+    char name[32];
+
+    snprintf(name, sizeof(name), "virtio@%llx", (unsigned long long)base);
+    return fdt_begin_node(fdt, name) | put_text(fdt, "compatible", "virtio,mmio") | put_reg(fdt, base, DEVICE_PAGE_SIZE) |
+           fdt_property_u32(fdt, "doorbell", number) | fdt_end_node(fdt);
+}
+
 static int put_tree(void *fdt, const struct vm *vm, const struct options *opt, const struct view *view,
                     const struct strings *s, uint64_t tsc_khz, unsigned stdio_open)
 {
@@ -146,6 +158,10 @@ static int put_tree(void *fdt, const struct vm *vm, const struct options *opt, c
     err |= put_range(fdt, "window-rw", "vmm,window", vm->window_rw.gpa, vm->window_rw.end - vm->window_rw.gpa);
     err |= fdt_begin_node(fdt, "cpus") | fdt_property_u64(fdt, "tsc-khz", tsc_khz) | fdt_end_node(fdt);
     err |= put_chosen(fdt, opt, view, s, stdio_open);
+    err |= fdt_begin_node(fdt, "devices");
+    for (unsigned i = 0; i < devices_count(opt); i++)
+        err |= put_device(fdt, i);
+    err |= fdt_end_node(fdt);
     err |= fdt_begin_node(fdt, "mounts");
     for (size_t i = 0; i < view->mount_count; i++)
         err |= put_mount(fdt, &view->mounts[i], i);

@@ -19,6 +19,7 @@
 #include "common/roles.h"
 #include "vmm/clock.h"
 #include "vmm/cpu_state.h"
+#include "vmm/devices.h"
 #include "vmm/devtree.h"
 #include "vmm/events.h"
 #include "vmm/launch.h"
@@ -96,7 +97,7 @@ static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)
     leave_stdio();
     prefetch(sb->opt->root, view.program);
     mark(sb, 1);
-    if (make_machine(sb, l) < 0)
+    if (make_machine(sb, l) < 0 || devices_open(sb) < 0)
         return STATUS_VMM_ERROR;
     tsc_khz = clock_tsc_khz(sb->vm.vcpu_fd);
     if (!tsc_khz) {
@@ -139,7 +140,7 @@ static int run(struct sandbox *sb)
         log_errno("event thread", err);
         return STATUS_VMM_ERROR;
     }
-    if (launch_filter_thread() < 0)
+    if (devices_start() < 0 || launch_filter_thread() < 0)
         return STATUS_VMM_ERROR;
     mark(sb, 4);
     terminal_raw();

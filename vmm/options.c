@@ -27,6 +27,7 @@ enum option_id {
     OPT_ROOT,
     OPT_BIND,
     OPT_TMPFS,
+    OPT_DISK,
     OPT_ENV,
     OPT_ENV_ALL,
     OPT_CWD,
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
     { "root", required_argument, NULL, OPT_ROOT },
     { "bind", required_argument, NULL, OPT_BIND },
     { "tmpfs", required_argument, NULL, OPT_TMPFS },
+    { "disk", required_argument, NULL, OPT_DISK },
     { "env", required_argument, NULL, OPT_ENV },
     { "env-all", no_argument, NULL, OPT_ENV_ALL },
     { "cwd", required_argument, NULL, OPT_CWD },
@@ -85,6 +87,7 @@ static const char help_text[] =
     "  --root DIR             DIR is the root; writes stay in memory (default: a view of the host)\n"
     "  --bind SRC:DST[:OPT,…] share a file or directory: ro (default), rw, cache=exclusive|shared|none\n"
     "  --tmpfs DST            an empty directory in memory\n"
+    "  --disk FILE[:OPT,…]    a disk, /dev/vda and on: ro, serial=S, iops=N, bps=SIZE\n"
     "  --cwd DIR              working directory (default: /)\n"
     "Identity\n"
     "  --env K=V, --env K     set a variable; copy one of the host's\n"
@@ -232,6 +235,42 @@ static int parse_bind(struct options *opt, char *text)
     return add_mount(opt, &m);
 }
 
+static int parse_disk_option(struct disk_spec *d, char *word)
+{
+    if (!strcmp(word, "ro"))
+        d->readonly = true;
+    else if (!strncmp(word, "serial=", 7) && strlen(word + 7) <= 20)
+        d->serial = word + 7;
+    else if (!strncmp(word, "iops=", 5) && parse_number(word + 5, UINT32_MAX, &d->iops) && d->iops)
+        return 0;
+    else if (!strncmp(word, "bps=", 4) && parse_size(word + 4, &d->bps) && d->bps && d->bps < 1ull << 40)
+        return 0;
+    else
+        return bad_value("--disk", word, "ro, serial=S (at most 20 bytes), iops=N or bps=SIZE");
+    return 0;
+}
+
+/* FILE[:OPT,…]; a colon separates options as well as a comma. */
+static int parse_disk(struct options *opt, char *text)
+{
+    struct disk_spec d = { .path = text };
+    char *opts = strchr(text, ':'), *save = NULL;
+
+    if (opt->disk_count == DISK_SPEC_MAX) {
+        log_error("--disk", "more than %d disks", DISK_SPEC_MAX);
+        return -1;
+    }
+    if (!*text || opts == text)
+        return bad_value("--disk", text, "FILE[:OPT,…]");
+    if (opts)
+        *opts++ = '\0';
+    for (char *word = opts ? strtok_r(opts, ":,", &save) : NULL; word; word = strtok_r(NULL, ":,", &save))
+        if (parse_disk_option(&d, word) < 0)
+            return -1;
+    opt->disks[opt->disk_count++] = d;
+    return 0;
+}
+
 /* --- environment --- */
 
 static bool env_same_name(const char *a, const char *b)
@@ -303,6 +342,8 @@ static int parse_one(struct options *opt, int id, char *arg)
         if (*arg != '/')
             return bad_value("--tmpfs", arg, "an absolute path");
         return add_mount(opt, &(struct mount_spec){ .dst = arg, .writable = true });
+    case OPT_DISK:
+        return parse_disk(opt, arg);
     case OPT_ENV:
         return env_option(opt, arg);
     case OPT_ENV_ALL:

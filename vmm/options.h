@@ -22,6 +22,15 @@ struct mount_spec {
     enum cache_mode cache;
 };
 
+#define DISK_SPEC_MAX 8
+
+struct disk_spec {
+    const char *path;
+    bool readonly;
+    const char *serial;    /* NULL: none */
+    uint64_t iops, bps;    /* 0: no limit */
+};
+
 struct options {
     const char *program;
     char **argv;           /* of the app, argv[0] as given */
@@ -29,6 +38,8 @@ struct options {
     const char *root;      /* NULL: the default view of the host */
     struct mount_spec mounts[MOUNT_SPEC_MAX];
     size_t mount_count;
+    struct disk_spec disks[DISK_SPEC_MAX];
+    size_t disk_count;
     const char **env;      /* K=V; static */
     size_t env_count;
     const char *cwd;

@@ -18,7 +18,9 @@
 
 #include "common/fd.h"
 #include "common/log.h"
+#include "hypercalls/devices.h"
 #include "vmm/clock.h"
+#include "vmm/devices.h"
 #include "vmm/shim_image.h"
 #include "vmm/window.h"
 
@@ -169,6 +171,9 @@ static int handle_io(struct sandbox *sb)
     case PORT_DOORBELL:
         ring_doorbell(sb);
         return 0;
+    case PORT_DEVICE:
+        devices_doorbell(sb, value);
+        return 0;
     default:
         snprintf(text, sizeof(text), "`out` to port 0x%x", run->io.port);
         return broken(sb, text);
@@ -187,6 +192,8 @@ static int handle_exit(struct sandbox *sb)
         return 0;
     case KVM_EXIT_MMIO:
         sb->counts.mmio++;
+        if (devices_mmio(run->mmio.phys_addr, run->mmio.data, run->mmio.len, run->mmio.is_write))
+            return 0;
         snprintf(text, sizeof(text), "%s guest-physical 0x%" PRIx64 ", where there is nothing to %s",
                  run->mmio.is_write ? "write to" : "read from", (uint64_t)run->mmio.phys_addr,
                  run->mmio.is_write ? "write" : "read");
