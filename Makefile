@@ -147,7 +147,7 @@ UNIT_OBJ := $(UNIT_SRC:%.c=$(OBJ)/%.o)
 $(OBJ)/tests/unit/%.o: HOST_CFLAGS += -iquote guest -Wno-missing-prototypes -Wno-conversion
 
 # The shim's pure logic, built as host code.
-HOSTED_SRC := $(wildcard guest/arch/fdt.c guest/lib/rbtree.c guest/mm/vma.c guest/mm/elf.c guest/fs/path.c)
+HOSTED_SRC := $(wildcard guest/arch/fdt.c guest/lib/rbtree.c guest/mm/vma.c guest/mm/elf.c guest/fs/path.c guest/fs/blkdev_parts.c)
 HOSTED_OBJ := $(HOSTED_SRC:%.c=$(OBJ)/hosted/%.o)
 
 $(OBJ)/hosted/%.o: %.c

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -56,22 +57,37 @@ static int measure(struct disk *disk)
     return disk->size ? 0 : -EINVAL;
 }
 
+/*
+ * Readers together, or one writer: two sandboxes that write one image would destroy it. The lock hangs on a description of its
+ * own, because a ring that knows a file keeps it open for some milliseconds after our end.
+ */
+static int lock(struct disk *disk)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", disk->fd);
+    disk->lock_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (disk->lock_fd < 0)
+        return -errno;
+    return flock(disk->lock_fd, (disk->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0 ? -errno : 0;
+}
+
 int disk_open(struct disk *disk, const char *path, bool readonly, bool may_ring)
 {
     int err;
 
-    *disk = (struct disk){ .readonly = readonly };
+    *disk = (struct disk){ .readonly = readonly, .lock_fd = -1 };
     disk->done_tail = &disk->done;
     /* A FIFO must not block us here; measure() refuses it. */
     disk->fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (disk->fd < 0)
         return -errno;
     err = measure(disk);
-    /* Readers together, or one writer: two sandboxes that write one image would destroy it. */
-    if (!err && flock(disk->fd, (readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
-        err = -errno;
+    if (!err)
+        err = lock(disk);
     if (err < 0) {
         fd_close(&disk->fd);
+        fd_close(&disk->lock_fd);
         return err;
     }
     disk->ring = may_ring ? disk_ring_create(disk->fd) : NULL;
@@ -84,6 +100,7 @@ void disk_close(struct disk *disk)
         disk_ring_destroy(disk->ring);
     disk->ring = NULL;
     fd_close(&disk->fd);
+    fd_close(&disk->lock_fd);
 }
 
 /* --- what a request is to the host --- */

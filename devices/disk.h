@@ -31,6 +31,7 @@ struct disk_io {
 
 struct disk {
     int fd;
+    int lock_fd;          /* another description of the same file, which holds the lock */
     uint64_t size;        /* bytes */
     bool readonly;
     uint32_t logical_block, physical_block;

@@ -3,6 +3,7 @@
 #include "arch/cpu.h"
 #include "arch/entry.h"
 #include "drivers/ring.h"
+#include "drivers/virtio.h"
 #include "fs/vfs.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -30,6 +31,7 @@ _Noreturn void shim_main(void)
     strlcpy(system_hostname, boot_info.hostname, sizeof(system_hostname));
     sched_init();
     ring_init();
+    virtio_init();
     vfs_init();
     report.boot_tsc[PHASE_ROOT] = rdtsc();
     process_start(boot_info.program, boot_info.cwd, boot_info.uid, boot_info.gid);

@@ -68,6 +68,18 @@ static void parse_mount(const struct fdt_node *node)
     panic("device tree: mount of unknown kind %s", compatible);
 }
 
+static void parse_device(const struct fdt_node *node)
+{
+    struct boot_device *d = &boot_info.devices[boot_info.device_count];
+    uint64_t size;
+
+    if (boot_info.device_count == BOOT_DEVICE_MAX)
+        panic("device tree: more than %d devices", BOOT_DEVICE_MAX);
+    parse_reg(node, &d->regs, &size);
+    d->doorbell = (uint32_t)fdt_prop_u64(node, "doorbell", 0);
+    boot_info.device_count++;
+}
+
 static void parse_chosen(const struct fdt_node *chosen)
 {
     struct boot_info *b = &boot_info;
@@ -102,7 +114,7 @@ static void parse_chosen(const struct fdt_node *chosen)
 
 void bootinfo_parse(const void *fdt)
 {
-    struct fdt_node root, node, mounts;
+    struct fdt_node root, node, devices, mounts;
     uint64_t base, size;
 
     if (!fdt_open(fdt, &root))
@@ -120,6 +132,11 @@ void bootinfo_parse(const void *fdt)
     boot_info.tsc_khz = fdt_prop_u64(&node, "tsc-khz", 0);
     node = must_child(&root, "chosen");
     parse_chosen(&node);
+    devices = must_child(&root, "devices");
+    if (fdt_first_child(&devices, &node))
+        do
+            parse_device(&node);
+        while (fdt_next_sibling(&node));
     mounts = must_child(&root, "mounts");
     if (fdt_first_child(&mounts, &node))
         do

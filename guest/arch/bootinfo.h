@@ -30,6 +30,13 @@ struct boot_mount {
 
 #define BOOT_MOUNT_MAX 128
 
+struct boot_device {
+    gpa_t regs;          /* a page of virtio-mmio registers */
+    uint32_t doorbell;   /* what an `out` to PORT_DEVICE says */
+};
+
+#define BOOT_DEVICE_MAX 16
+
 struct boot_info {
     gpa_t first_free;    /* RAM from here on is unused */
     gpa_t ram_end;
@@ -55,6 +62,8 @@ struct boot_info {
     size_t strings_size;
     struct boot_mount mounts[BOOT_MOUNT_MAX];
     size_t mount_count;
+    struct boot_device devices[BOOT_DEVICE_MAX];
+    size_t device_count;
 };
 
 extern struct boot_info boot_info;

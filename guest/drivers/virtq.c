@@ -113,3 +113,9 @@ void virtq_arm(struct virtq *vq)
     WRITE_ONCE(*used_event(vq), vq->last_used);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
+
+/* An event that lies behind us comes again after 65535 others only (§2.7.7.2). */
+void virtq_disarm(struct virtq *vq)
+{
+    WRITE_ONCE(*used_event(vq), (uint16_t)(vq->last_used - 1));
+}

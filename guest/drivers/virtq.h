@@ -84,4 +84,7 @@ static inline bool virtq_has_used(const struct virtq *vq)
 /* Ask the device to signal the next completion. The caller looks with virtq_has_used once more before it sleeps. */
 void virtq_arm(struct virtq *vq);
 
+/* We look by ourselves from now on: no signal, please. */
+void virtq_disarm(struct virtq *vq);
+
 #endif

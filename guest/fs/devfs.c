@@ -3,6 +3,7 @@
  */
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
+#include "fs/blkdev.h"
 #include "fs/vfs.h"
 #include "mm/frame.h"
 #include "lib/string.h"
@@ -218,6 +219,8 @@ static long populate(struct inode *root)
         err = keep(root->ops->mkdir(root, &pts, 0755));
     for (size_t i = 0; err == 0 && i < ARRAY_SIZE(devices); i++)
         err = make_node(root, &devices[i]);
+    if (err == 0)
+        err = blkdev_make_nodes(root);
     for (size_t i = 0; err == 0 && i < ARRAY_SIZE(links); i++) {
         struct name name = name_of(links[i].name);
 

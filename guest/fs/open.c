@@ -1,4 +1,5 @@
 /* Opening files: open(2)'s flags, creation, permission, and the struct file that comes out of it. */
+#include "fs/blkdev.h"
 #include "fs/locks.h"
 #include "fs/namei.h"
 #include "fs/notify.h"
@@ -66,6 +67,8 @@ static int attach(struct inode *inode, struct file *f)
     if (special && !(inode->sb->flags & SB_OWN_DEVICES)) {
         if (S_ISFIFO(inode->mode))
             return (int)fifo_open(inode, f);
+        if (S_ISBLK(inode->mode))
+            return (int)blkdev_open(inode, f);
         return S_ISCHR(inode->mode) ? (int)chrdev_open(inode, f) : -ENXIO;
     }
     return inode->ops->open ? inode->ops->open(inode, f) : -ENXIO;

@@ -3,6 +3,7 @@
 
 #include "arch/bootinfo.h"
 #include "arch/cpu.h"
+#include "fs/blkdev.h"
 #include "fs/procfs_cpu.h"
 #include "ipc/ipc.h"
 #include "lib/string.h"
@@ -11,6 +12,18 @@
 
 #define USER_HZ 100
 #define NS_PER_TICK (NSEC_PER_SEC / USER_HZ)
+
+/* --- disks --- */
+
+static int show_partitions(struct seq *s, const struct proc_node *node UNUSED)
+{
+    const struct blkdev *b;
+
+    seq_puts(s, "major minor  #blocks  name\n\n");
+    for (size_t i = 0; (b = blkdev_at(i)) != NULL; i++)
+        seq_printf(s, "%4u  %7u %10lu %s\n", vfs_major(b->rdev), vfs_minor(b->rdev), (unsigned long)(b->size / 1024), b->name);
+    return 0;
+}
 
 /* --- memory --- */
 
@@ -265,12 +278,12 @@ const struct proc_entry proc_root[] = {
     PROC_FILE("vmstat", 0444, show_vmstat),
     PROC_TEXT("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"),
     PROC_TEXT("cmdline", "vmm\n"),
-    PROC_TEXT("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n136 pts\n\nBlock devices:\n"),
+    PROC_TEXT("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n136 pts\n\nBlock devices:\n254 virtblk\n"),
     PROC_TEXT("diskstats", ""),
     PROC_TEXT("filesystems", "nodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\nnodev\tdevtmpfs\nnodev\tpipefs\nnodev\tsockfs\nnodev\toverlay\nnodev\t9p\n"),
     PROC_TEXT("interrupts", "           CPU0       \n"),
     PROC_TEXT("modules", ""),
-    PROC_TEXT("partitions", "major minor  #blocks  name\n\n"),
+    PROC_FILE("partitions", 0444, show_partitions),
     PROC_TEXT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     { 0 },
 };

@@ -8,6 +8,7 @@
 
 #include "arch/cpu.h"
 #include "drivers/ring.h"
+#include "fs/blkdev.h"
 #include "fs/file.h"
 #include "fs/window.h"
 #include "ipc/ipc.h"
@@ -44,6 +45,7 @@ void sandbox_end(int wait_status)
     int signo = wait_status & 0x7f;
 
     gofer_behind_drain();
+    blkdev_drain();
     report.user_ns = all_cpu_ns();
     hypercall(HYPERCALL_REPORT, ptr_to_gpa(&report), 0, 0, 0, 0);
     if (ring_is_dead())

@@ -12,6 +12,7 @@
 #include "arch/bootinfo.h"
 #include "arch/cpu.h"
 #include "drivers/ring.h"
+#include "drivers/virtio.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/mm.h"
@@ -328,6 +329,7 @@ static void idle(uint64_t now)
     uint64_t due;
 
     ring_set_notify(NOTIFY_NONE);
+    virtio_listen(false);
     if (spin_for_replies(now))
         return;
     due = timer_nearest();
@@ -336,6 +338,7 @@ static void idle(uint64_t now)
         return;
     }
     ring_set_notify(NOTIFY_IDLE);
+    virtio_listen(true);
     poll_all();
     if (!something_to_do())
         hypercall(HYPERCALL_WAIT, due, 0, 0, 0, 0);
@@ -365,6 +368,7 @@ static struct thread *pick_next(uint64_t *ret_now)
     } else {
         ring_set_notify(NOTIFY_NONE);
     }
+    virtio_listen(true);
     *ret_now = now;
     return next;
 }

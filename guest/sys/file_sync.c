@@ -1,4 +1,5 @@
 /* Calls about what is on its way to storage: fsync and its relatives, and hints about access. */
+#include "fs/blkdev.h"
 #include "sys/file_util.h"
 #include "sys/syscall.h"
 
@@ -33,6 +34,7 @@ SYSCALL_DEFINE0(sync)
 {
     for (struct mount *m = mount_first(); m; m = mount_next(m))
         sync_sb(m->sb);
+    blkdev_sync_all();
     return 0;
 }
 
