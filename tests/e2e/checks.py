@@ -1122,3 +1122,6 @@ def kicks_under_python(settings, log):
     for _ in range(20):
         expect(vmm(settings, log, '--debug-kick-us', '20', *bind, *arguments, stdin=settings.data_dir + '/text.txt'),
                want.status, want.out, want.err)
+
+
+import disks  # noqa: E402,F401  (more checks; it needs the helpers above)

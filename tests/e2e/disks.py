@@ -1,0 +1,169 @@
+"""Block devices: what the sandbox sees and does of a disk image, compared with the image on the host."""
+
+import hashlib
+import os
+import random
+import subprocess
+
+from checks import Failure, check, expect, expect_message, require, start, finish, vmm, wait_line, workdir, write_file
+import __main__ as runner
+
+DATA = os.path.join(runner.TOP, 'tests', 'e2e', 'data')
+
+
+def make_image(directory, size, seed=1, name='disk.img'):
+    return write_file(os.path.join(directory, name), random.Random(seed).randbytes(size))
+
+
+def digest(path):
+    with open(path, 'rb') as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+@check('hw')
+def disk_reads(settings, log):
+    """Every byte of the image, by the cache, without it, and by dd's sizes; a size that is no multiple of a page."""
+    with workdir() as path:
+        image = make_image(path, (3 << 20) + 512)
+        script = ('sha256sum </dev/vda; dd if=/dev/vda bs=60k iflag=direct status=none | sha256sum;'
+                  'dd if=/dev/vda bs=1000 status=none | sha256sum')
+        result = vmm(settings, log, '--disk', image + ':ro', '/bin/sh', '-c', script)
+        expect(result, out=(digest(image) + '  -\n').encode() * 3)
+
+
+@check('hw')
+def disk_random_operations(settings, log):
+    """Cached, direct and mapped reads and writes agree with a copy in memory, and with the image afterwards."""
+    with workdir() as path:
+        image = make_image(path, 4 << 20)
+        for seed in (1, 2):
+            result = vmm(settings, log, '--disk', image, '--bind', DATA + ':/d', 'python3', '/d/disk_ops.py', '/dev/vda',
+                         str(seed), '200')
+            expect(result, out=(digest(image) + '\n').encode())
+
+
+@check('hw')
+def disk_ioctls(settings, log):
+    """Sizes, flags and errors that programs ask a block device for."""
+    program = '''
+import fcntl, os, struct, errno
+fd = os.open("/dev/vda", os.O_RDWR)
+def get(cmd, n): return int.from_bytes(fcntl.ioctl(fd, cmd, bytes(n)), "little")
+print(get(0x80081272, 8), get(0x1260, 8), get(0x1268, 4), get(0x127b, 4) >= 512, get(0x125e, 4))
+print(os.lseek(fd, 0, os.SEEK_END), os.fstat(fd).st_rdev == os.makedev(254, 0), os.fstat(fd).st_size)
+def err(f, *a):
+    try: return f(*a)
+    except OSError as e: return errno.errorcode[e.errno]
+print(err(os.write, fd, b"x"), err(os.read, fd, 10), err(os.lseek, fd, 1 << 30, 0), err(os.lseek, fd, -1, 0))
+ro = os.open("/dev/vdb", os.O_RDONLY)
+print(err(os.open, "/dev/vdb", os.O_RDWR), int.from_bytes(fcntl.ioctl(ro, 0x125e, bytes(4)), "little"))
+print(err(fcntl.ioctl, ro, 0x127f, struct.pack("QQ", 0, 512)), err(fcntl.ioctl, fd, 0x127f, struct.pack("QQ", 1, 512)))
+print(err(fcntl.ioctl, fd, 0x1277, struct.pack("QQ", 0, 1 << 40)), err(fcntl.ioctl, fd, 0x1277, struct.pack("QQ", 0, 4096)))
+print(err(fcntl.ioctl, fd, 0x4321, 0), err(os.ftruncate, fd, 0))
+d = os.open("/dev/vda", os.O_RDONLY | os.O_DIRECT)
+print(err(os.pread, d, 100, 0), err(os.pread, d, 512, 100))
+os.mknod("/dev/vdz", 0o60600, os.makedev(254, 200))
+print(err(os.open, "/dev/vdz", os.O_RDONLY), err(os.open, "/dev/vda", os.O_RDONLY | os.O_DIRECTORY))
+'''
+    with workdir() as path:
+        a, b = make_image(path, 1 << 20), make_image(path, 1 << 20, name='b.img')
+        result = vmm(settings, log, '--disk', a, '--disk', b + ':ro', 'python3', '-c', program)
+        expect(result)
+        lines = result.out.decode().splitlines()
+        require(lines[0] == '1048576 2048 512 True 0', lines[0])
+        require(lines[1] == '1048576 True 0', lines[1])
+        require(lines[2] == "ENOSPC b'' EINVAL EINVAL", lines[2])
+        require(lines[3] == 'EACCES 1', lines[3])
+        require(lines[4] == 'EBADF EINVAL', lines[4])
+        require(lines[5].startswith('EINVAL ') and 'E' not in lines[5][7:], lines[5])
+        require(lines[6] == 'ENOTTY EINVAL', lines[6])
+        require(lines[7] == 'EINVAL EINVAL', lines[7])
+        require(lines[8] == 'ENXIO ENOTDIR', lines[8])
+
+
+PARTITION_TABLES = {
+    'gpt': ('label: gpt\nstart=2048,size=2048\nsize=1024\nsize=4096\n', [(1, 2048, 2048), (2, 4096, 1024), (3, 6144, 4096)]),
+    'dos': ('label: dos\nstart=63,size=1000,type=83\nstart=2048,size=12000,type=5\nstart=4096,size=1000,type=83\n'
+            'start=8192,size=2000,type=83\n',
+            [(1, 63, 1000), (5, 4096, 1000), (6, 8192, 2000)]),
+}
+
+
+@check('hw')
+def disk_partitions(settings, log):
+    """GPT and MBR with logical partitions, made by sfdisk: names, sizes, and the bytes of each."""
+    with workdir() as path:
+        for label, (script, parts) in PARTITION_TABLES.items():
+            image = make_image(path, 8 << 20)
+            made = subprocess.run(['sfdisk', '--quiet', '--wipe', 'always', image], input=script.encode(), capture_output=True)
+            if made.returncode:
+                raise Failure(f'sfdisk: {made.stderr!r}')
+            with open(image, 'rb') as file:
+                data = file.read()
+            expected = ''.join(f'{hashlib.sha256(data[s * 512:(s + n) * 512]).hexdigest()}  /dev/vda{i}\n' for i, s, n in parts)
+            names = ' '.join(f'/dev/vda{i}' for i, _, _ in parts)
+            result = vmm(settings, log, '--disk', image + ':ro', '/bin/sh', '-c', f'sha256sum {names}; grep -c vda /proc/partitions')
+            require(result.out.decode().startswith(expected), f'{label}: {result.out!r}')
+            # a write to a partition lands at its place
+            i, s, n = parts[-1]
+            result = vmm(settings, log, '--disk', image, '/bin/sh', '-c',
+                         f'printf hello | dd of=/dev/vda{i} bs=5 seek=100 conv=notrunc status=none')
+            expect(result, out=b'')
+            with open(image, 'rb') as file:
+                after = file.read()
+            at = s * 512 + 500
+            require(after == data[:at] + b'hello' + data[at + 5:], f'{label}: the write went elsewhere')
+
+
+@check('hw')
+def disk_options(settings, log):
+    """Refusals of --disk: one line each."""
+    with workdir() as path:
+        image = make_image(path, 1 << 20)
+        expect_message(vmm(settings, log, '--disk', path, '/bin/true'), 125, path)
+        expect_message(vmm(settings, log, '--disk', path + '/none', '/bin/true'), 125, 'No such file')
+        expect_message(vmm(settings, log, '--disk', image + ':fast', '/bin/true'), 125, 'fast')
+        expect_message(vmm(settings, log, '--disk', image + ':iops=0', '/bin/true'), 125, 'iops=0')
+        expect_message(vmm(settings, log, '--disk', '/dev/null', '/bin/true'), 125, '/dev/null')
+        running = start(settings, '--disk', image, '/bin/sh', '-c', 'echo up; sleep 100')
+        wait_line(running.stdout)
+        expect_message(vmm(settings, log, '--disk', image, '/bin/true'), 125, 'in use')
+        running.kill()
+        finish(running, log)
+        expect(vmm(settings, log, '--disk', image, '/bin/true'), out=b'')
+
+
+@check()
+def disk_rate_limit(settings, log):
+    """bps= holds on average: 3 MiB at 2 MiB/s take more than a second."""
+    with workdir() as path:
+        image = make_image(path, 3 << 20)
+        result = vmm(settings, log, '--disk', image + ':ro,bps=2M', 'python3', '-c',
+                     'import time; t = time.monotonic(); n = len(open("/dev/vda", "rb").read());'
+                     'print(n, time.monotonic() - t > 1)')
+        expect(result, out=b'3145728 True\n')
+
+
+@check('hw')
+def disk_truncated(settings, log):
+    """An image that is cut under the device gives EIO; the sandbox goes on."""
+    with workdir() as path:
+        image = make_image(path, 2 << 20)
+        running = start(settings, '--disk', image, 'python3', '-uc', '''
+import os
+fd = os.open("/dev/vda", os.O_RDONLY)
+print("up"); input()
+for at in (1 << 20, 0):
+    try: print(len(os.pread(fd, 4096, at)))
+    except OSError as e: print(e.strerror)
+''', stdin=subprocess.PIPE)
+        wait_line(running.stdout)
+        os.truncate(image, 1 << 16)
+        status, out, err = finish_with_input(running, log, b'\n')
+        require((status, out) == (0, b'Input/output error\n4096\n'), f'{status} {out!r} {err!r}')
+
+
+def finish_with_input(process, log, data):
+    process.stdin.write(data)
+    process.stdin.flush()
+    return finish(process, log)
