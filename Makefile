@@ -148,6 +148,7 @@ $(OBJ)/tests/unit/%.o: HOST_CFLAGS += -iquote guest -Wno-missing-prototypes -Wno
 
 # The shim's pure logic, built as host code.
 HOSTED_SRC := $(wildcard guest/arch/fdt.c guest/lib/rbtree.c guest/mm/vma.c guest/mm/elf.c guest/fs/path.c guest/fs/blkdev_parts.c)
+HOSTED_SRC += guest/arch/insn.c guest/arch/rewrite_plan.c
 HOSTED_OBJ := $(HOSTED_SRC:%.c=$(OBJ)/hosted/%.o)
 
 $(OBJ)/hosted/%.o: %.c

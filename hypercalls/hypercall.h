@@ -158,6 +158,8 @@ struct guest_report {
     uint64_t gates;
     uint64_t doorbells;
     uint64_t switches;
+    uint64_t traps;            /* system calls by the instruction itself; the others came from rewritten sites */
+    uint64_t sites;            /* rewritten */
     uint64_t gofer_requests;
     uint64_t peak_memory_bytes;
     uint64_t user_ns;

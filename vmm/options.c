@@ -41,6 +41,7 @@ enum option_id {
     OPT_PIDS,
     OPT_FSIZE,
     OPT_STRACE,
+    OPT_NO_REWRITE,
     OPT_REPORT,
     OPT_QUIET,
     OPT_VERBOSE,
@@ -68,6 +69,7 @@ static const struct option long_options[] = {
     { "pids", required_argument, NULL, OPT_PIDS },
     { "fsize", required_argument, NULL, OPT_FSIZE },
     { "strace", optional_argument, NULL, OPT_STRACE },
+    { "no-rewrite", no_argument, NULL, OPT_NO_REWRITE },
     { "report", required_argument, NULL, OPT_REPORT },
     { "quiet", no_argument, NULL, OPT_QUIET },
     { "verbose", no_argument, NULL, OPT_VERBOSE },
@@ -103,6 +105,7 @@ static const char help_text[] =
     "  --fsize SIZE           size of a file\n"
     "Diagnosis\n"
     "  --strace[=FILE]        every system call, to stderr or FILE\n"
+    "  --no-rewrite           leave system-call instructions in the program's text as they are\n"
     "  --report FILE          JSON: status, times, memory, counts\n"
     "  --quiet                no messages about the app's end\n"
     "  --version, --verbose   with both: what this host offers, and what of the jail is in force\n"
@@ -394,6 +397,9 @@ static int parse_one(struct options *opt, int id, char *arg)
     case OPT_STRACE:
         opt->strace = true;
         opt->strace_file = arg;
+        return 0;
+    case OPT_NO_REWRITE:
+        opt->no_rewrite = true;
         return 0;
     case OPT_REPORT:
         opt->report_file = arg;

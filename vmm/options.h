@@ -52,6 +52,7 @@ struct options {
     uint64_t file_size_max;
     bool tty;              /* a terminal of the program's own */
     bool strace;
+    bool no_rewrite; /* leave the app's `syscall` instructions as they are */
     const char *strace_file; /* NULL: stderr */
     const char *report_file;
     bool quiet;

@@ -100,8 +100,8 @@ void report_write(FILE *out, const struct sandbox *sb, int status)
     put_exits(out, &sb->counts);
     fprintf(out,
             "  \"guest\": {\"syscalls\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"gates\": %" PRIu64 ", \"doorbells\": %" PRIu64
-            ", \"switches\": %" PRIu64 "},\n",
-            g->syscalls, g->faults, g->gates, g->doorbells, g->switches);
+            ", \"switches\": %" PRIu64 ", \"traps\": %" PRIu64 ", \"rewritten_sites\": %" PRIu64 "},\n",
+            g->syscalls, g->faults, g->gates, g->doorbells, g->switches, g->traps, g->sites);
     put_calls(out, "syscalls", g->syscall_count);
     put_calls(out, "enosys", g->enosys_count);
     fprintf(out, "  \"gofer_requests\": %" PRIu64 "\n}\n", g->gofer_requests);

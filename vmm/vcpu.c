@@ -90,7 +90,7 @@ static void after_kick(struct sandbox *sb)
     sb->counts.interrupted++;
     if (!__atomic_load_n(&shared->pending, __ATOMIC_SEQ_CST))
         return;
-    if (regs->rip >= DIRECT_BASE) {
+    if (regs->rip >= DIRECT_BASE || regs->rip < APP_BASE) { /* the shim, or a stub of a rewritten call site */
         if (in_range(regs->rip, &begin) && !exception_queued(&run->s.regs.events))
             set_rip(run, begin);
         return;

@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "mm/rewrite.h"
 #include "proc/process.h"
 #include "proc/sched.h"
 #include "sys/strace.h"
@@ -25,6 +26,7 @@ _Noreturn void shim_main(void)
         panic("the vmm speaks another hypercall ABI than %d", HYPERCALL_ABI_VERSION);
     bootinfo_parse((const void *)(DIRECT_BASE + GPA_FDT));
     strace_enabled = boot_info.strace;
+    rewrite_enabled = !boot_info.no_rewrite;
     frame_init(boot_info.first_free, boot_info.ram_end, boot_info.mem_limit);
     fpu_init();
     report.boot_tsc[PHASE_MEMORY] = rdtsc();

@@ -38,6 +38,16 @@ static inline uint64_t rdtsc(void)
     return (uint64_t)hi << 32 | lo;
 }
 
+/* Before text that was written through the direct map runs (SDM vol. 3A, 8.1.3): an iretq to here. */
+static inline void cpu_serialize(void)
+{
+    uint64_t t;
+
+    __asm__ volatile("mov %%ss, %0\n\tpush %0\n\tpush %%rsp\n\taddq $8, (%%rsp)\n\tpushfq\n\t"
+                     "mov %%cs, %0\n\tpush %0\n\tlea 1f(%%rip), %0\n\tpush %0\n\tiretq\n1:"
+                     : "=&r"(t)::"memory", "cc");
+}
+
 static inline void cpu_relax(void)
 {
     __asm__ volatile("pause");

@@ -70,6 +70,32 @@ syscall_ring3:
     push_gprs_from_rdi
     mov %rsp, %rdi
     xor %ebp, %ebp                     /* backtraces end here */
+    call syscall_trap
+    jmp return_common
+
+    /*
+     * The same from the stub of a rewritten call site (mm/rewrite.c): rcx is the next rip, r11 is free, flags are the app's, as they
+     * are, and nothing may be pushed on its stack.
+     */
+    .balign 64
+    .globl rewritten_ring3
+rewritten_ring3:
+    mov %rsp, %r11
+    mov cpu_kstack_top(%rip), %rsp
+    pushq $USER_SS
+    push %r11
+    pushfq
+    pushq $USER_CS
+    push %rcx
+    pushq $0
+    push %rax                          /* orig_rax */
+    mov REGS_RFLAGS - REGS_ORIG_RAX(%rsp), %r11
+    push_gprs_from_rdi
+    test $SYSCALL_FLAG_MASK, %r11d
+    jnz 2f
+1:
+    mov %rsp, %rdi
+    xor %ebp, %ebp
     call syscall_entry
 
 return_common:
@@ -100,6 +126,11 @@ return_restart_begin:
     iretq
     .globl return_restart_end
 return_restart_end:
+
+2:  /* As `syscall` would have done it. */
+    pushq $RING3_RFLAGS
+    popfq
+    jmp 1b
 
 return_slow:
     mov %rsp, %rdi

@@ -8,7 +8,8 @@
 #include "arch/regs.h"
 
 /* Called by entry.S. */
-void syscall_entry(struct regs *regs);
+void syscall_trap(struct regs *regs);                    /* a `syscall` instruction */
+void syscall_entry(struct regs *regs);                   /* a rewritten one */
 void upcall_entry(struct regs *regs);                    /* a kick diverted the app here */
 void exception_entry(struct regs *regs, uint64_t cr2);   /* regs->orig_rax is the vector */
 void return_work(struct regs *regs);                     /* pending flag or current->work was set on the way out */

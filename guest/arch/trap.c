@@ -6,6 +6,7 @@
 #include "arch/entry.h"
 #include "lib/log.h"
 #include "mm/mm.h"
+#include "mm/rewrite.h"
 #include "proc/process.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
@@ -99,6 +100,13 @@ void syscall_entry(struct regs *regs)
     regs->rax = (uint64_t)ret;
     if (unlikely(ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK))
         cpu_work |= WORK_SIGNAL; /* signal_deliver decides whether it restarts */
+}
+
+/* The same, by the instruction itself and not from a rewritten site. */
+void syscall_trap(struct regs *regs)
+{
+    rewrite_trap(regs);
+    syscall_entry(regs);
 }
 
 /* --- exceptions --- */
@@ -225,6 +233,20 @@ static void window_fault(struct regs *regs, bool in_shim)
         panic_regs(regs, "the host can't give memory");
 }
 
+/* An exception of the app's that belongs to a rewritten call site: then the call is done. */
+static bool rewritten_exception(struct regs *regs, uint64_t vector, uint64_t cr2)
+{
+    bool mine = false;
+
+    if (vector == VECTOR_DB)
+        mine = rewrite_resume_step(regs);
+    else if (vector == VECTOR_GP || (vector == VECTOR_PF && cr2 == regs->rax))
+        mine = rewrite_resume_fault(regs);
+    if (mine)
+        syscall_entry(regs);
+    return mine;
+}
+
 void exception_entry(struct regs *regs, uint64_t cr2)
 {
     uint64_t vector = regs->orig_rax;
@@ -233,6 +255,8 @@ void exception_entry(struct regs *regs, uint64_t cr2)
     regs->orig_rax = NO_SYSCALL;
     if (in_shim && regs->rip >= (uint64_t)return_restart_begin && regs->rip < (uint64_t)return_restart_end)
         bad_return(vector, regs->error);
+    if (!in_shim && rewritten_exception(regs, vector, cr2))
+        return;
     switch (vector) {
     case VECTOR_PF:
         page_fault(regs, cr2, in_shim);

@@ -511,7 +511,6 @@ long mm_pin_copy(struct mm *mm, uaddr_t addr, gpa_t *ret_gpa)
     struct vma *vma;
     uint64_t *entry;
     gpa_t gpa;
-    bool huge;
     long r;
 
     r = mm_pin_page(mm, addr, FAULT_FORCE, &gpa);
@@ -522,12 +521,21 @@ long mm_pin_copy(struct mm *mm, uaddr_t addr, gpa_t *ret_gpa)
     entry = pt_make(mm, addr); /* splits a huge page */
     if (!vma || vma->start > addr || (vma->flags & VMA_SHARED) || !entry || !*entry)
         return -EFAULT;
-    huge = false;
-    if (!pt_is_exclusive(*entry, huge) && copy_entry(mm, entry, pte_bits(vma->prot, true)) < 0)
-        return -EFAULT;
-    pt_flush(mm);
-    pt_flush_held(mm);
-    *ret_gpa = *entry & PTE_ADDR;
+    gpa = *entry & PTE_ADDR;
+    if (!pt_is_exclusive(*entry, false)) {
+        *ret_gpa = copy_frame(gpa);
+        if (!*ret_gpa)
+            return -EFAULT;
+        pt_set(mm, entry, *ret_gpa, pte_bits(vma->prot, true));
+        pt_flush_later(mm, addr);
+        pt_flush(mm);
+        frame_put(gpa);
+    } else {
+        *ret_gpa = gpa;
+        if (mm->held_count) /* perhaps for this page */
+            pt_flush_later(mm, addr);
+        pt_flush(mm);
+    }
     frame_get(*ret_gpa);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "mm/frame.h"
 #include "mm/mm.h"
 #include "mm/pagetable.h"
+#include "mm/rewrite.h"
 #include "mm/vma.h"
 #include "proc/process.h"
 
@@ -407,6 +408,8 @@ static long protect_range(struct mm *mm, uaddr_t start, uaddr_t end, uint32_t pr
             r = check_protection(mm, vma, prot);
             if (r == 0)
                 r = isolate(mm, at, MIN(end, vma->end));
+            if (r == 0 && (prot & PROT_WRITE))
+                r = rewrite_undo(mm, at, MIN(end, vma->end));
             if (r < 0)
                 break;
             vma = mm_find(mm, at);
@@ -535,7 +538,10 @@ static long move_mapping(struct remap *m)
     uint64_t moved = MIN(m->old_len, m->new_len);
     uaddr_t new_end = m->new_addr + m->new_len;
     bool locked = old->flags & VMA_LOCKED;
+    long r = rewrite_undo(m->mm, m->old_addr, m->old_addr + moved);
 
+    if (r < 0)
+        return -ENOMEM;
     new = vma_alloc(m->new_addr, new_end, old->prot, old->flags, old->file, offset, old->name);
     if (!new)
         return -ENOMEM;

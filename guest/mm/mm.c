@@ -15,6 +15,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/pagetable.h"
+#include "mm/rewrite.h"
 #include "mm/vma.h"
 #include "proc/signal.h"
 #include "sys/aio.h"
@@ -43,6 +44,7 @@ void mm_activate(struct mm *mm)
 
 struct mm *mm_create(void)
 {
+    static uint64_t last_id;
     struct mm *mm = kzalloc(sizeof(*mm));
 
     if (!mm)
@@ -53,6 +55,7 @@ struct mm *mm_create(void)
         return NULL;
     }
     mm->refs = 1;
+    mm->id = ++last_id;
     vma_tree_init(mm);
     list_push_back(&all_mms, &mm->all_node);
     return mm;
@@ -92,6 +95,7 @@ void mm_put(struct mm *mm)
     }
     aio_end(mm);
     list_remove(&mm->all_node);
+    rewrite_free(mm);
     unmap_all(mm);
     pt_destroy(mm->pml4);
     if (mm->exe)
@@ -151,6 +155,8 @@ struct mm *mm_fork(struct mm *parent)
     copy_fields(child, parent);
     for (vma = mm_first(parent); vma && r == 0; vma = mm_next(vma))
         r = fork_vma(parent, child, vma);
+    if (r == 0)
+        r = rewrite_fork(parent, child);
     pt_flush(parent);
     if (r < 0) {
         mm_put(child);
@@ -213,8 +219,10 @@ long mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n)
         if (r < 0)
             return r;
         page = page_ptr(gpa, PAGE_SIZE);
-        if (page)
+        if (page) {
             memcpy(to, page + offset, part);
+            rewrite_hide(mm, src, to, part);
+        }
         frame_put(gpa);
         if (!page || mm_window_faults != faults)
             return -EFAULT;
@@ -237,8 +245,11 @@ static long write_part(struct mm *mm, uaddr_t dst, const void *src, size_t n, bo
     long r;
 
     r = mm_pin_page(mm, dst, FAULT_WRITE, &gpa);
-    if (r < 0 && force)
-        r = mm_pin_copy(mm, dst, &gpa);
+    if (r < 0 && force) {
+        r = rewrite_undo(mm, dst, dst + 1);
+        if (r == 0)
+            r = mm_pin_copy(mm, dst, &gpa);
+    }
     if (r < 0)
         return r;
     page = page_ptr(gpa, PAGE_SIZE);

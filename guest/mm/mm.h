@@ -14,6 +14,7 @@
 struct file;
 struct inode;
 struct regs;
+struct rewrites;
 
 enum vma_flags {
     VMA_SHARED = 1 << 0,
@@ -73,6 +74,8 @@ struct mm {
     gpa_t held[MM_HELD_MAX]; /* frames that a stale TLB entry may still show; a reference each */
     uint32_t held_count;
     struct list aio; /* struct aio_context; all zero until the first */
+    uint64_t id;               /* never used again */
+    struct rewrites *rewrites; /* mm/rewrite.h; NULL: no site yet */
 };
 
 extern struct list all_mms;

@@ -308,7 +308,7 @@ bool vma_covers(struct mm *mm, uaddr_t start, uaddr_t end)
 
 uaddr_t vma_floor(struct vma *prev)
 {
-    return prev ? prev->end : 0;
+    return prev ? prev->end : APP_BASE; /* below are stubs of mm/rewrite.c */
 }
 
 uaddr_t vma_ceiling(struct vma *next)

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/mm.h"
+#include "mm/rewrite.h"
 #include "proc/exit.h"
 #include "proc/sched.h"
 
@@ -226,6 +227,8 @@ void signal_deliver(struct regs *regs)
     struct process *p = current->proc;
     siginfo_t info;
 
+    if (regs->orig_rax == NO_SYSCALL)
+        rewrite_fix_rip(regs);
     if (current->rseq && regs->orig_rax == NO_SYSCALL && !rseq_fix_up(regs))
         signal_force_fault(SIGSEGV, SI_KERNEL, 0, 0, 0);
     for (;;) {
