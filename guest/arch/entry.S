@@ -61,7 +61,8 @@ syscall_ring3:
     mov cpu_kstack_top(%rip), %rsp
     pushq $USER_SS
     pushq cpu_user_rsp(%rip)
-    pushq cpu_user_rflags(%rip)
+    mov cpu_user_rflags(%rip), %r11    /* sysretq has changed it, and rcx */
+    push %r11
     pushq $USER_CS
     mov cpu_user_rip(%rip), %rcx
     push %rcx
@@ -92,8 +93,8 @@ rewritten_ring3:
     mov REGS_RFLAGS - REGS_ORIG_RAX(%rsp), %r11
     push_gprs_from_rdi
     test $SYSCALL_FLAG_MASK, %r11d
-    jnz 2f
-1:
+    jnz rewritten_flags
+rewritten_call:
     mov %rsp, %rdi
     xor %ebp, %ebp
     call syscall_entry
@@ -127,10 +128,10 @@ return_restart_begin:
     .globl return_restart_end
 return_restart_end:
 
-2:  /* As `syscall` would have done it. */
+rewritten_flags:                       /* as `syscall` masks them */
     pushq $RING3_RFLAGS
     popfq
-    jmp 1b
+    jmp rewritten_call
 
 return_slow:
     mov %rsp, %rdi

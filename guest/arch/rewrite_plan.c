@@ -10,13 +10,13 @@
 #define ALIGNMENT_MIN 8u
 
 /*
- * How many bytes of alignment padding lie at offset `from`, which nothing falls into. Padding ends at an alignment; what lies behind
+ * How many bytes of alignment padding can be had at offset `from`, which nothing falls into: whole nops, REWRITE_BYTES_MAX at most. Padding ends at an alignment; what lies behind
  * a multiple of 16 may be a function that begins with nops. Rows of one-byte nops are kept for somebody to patch (gcc's
  * -fpatchable-function-entry): assemblers pad with long ones, or with int3.
  */
 static uint32_t padding_size(const uint8_t *page, uint32_t from)
 {
-    uint32_t at = from;
+    uint32_t at = from, size = 0;
     bool single = false;
     struct insn insn;
 
@@ -28,10 +28,12 @@ static uint32_t padding_size(const uint8_t *page, uint32_t from)
             single = true;
         }
         at += insn.size;
+        if (at - from <= REWRITE_BYTES_MAX)
+            size = at - from;
         if (at % ALIGNMENT == 0)
             break;
     }
-    return at % ALIGNMENT_MIN == 0 ? at - from : 0;
+    return at % ALIGNMENT_MIN == 0 ? size : 0;
 }
 
 static bool is_slot_jump(const uint8_t *page, uint32_t at)

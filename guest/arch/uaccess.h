@@ -8,9 +8,10 @@
 #include "hypercalls/layout.h"
 #include "lib/base.h"
 
+/* Below APP_BASE are stubs of rewritten call sites, which aren't the app's. */
 static inline bool access_ok(uaddr_t addr, size_t size)
 {
-    return size <= APP_END && addr <= APP_END - size;
+    return size <= APP_END && addr <= APP_END - size && (addr >= APP_BASE || size == 0);
 }
 
 /* 0 or -EFAULT. On -EFAULT an unknown part has been copied. */

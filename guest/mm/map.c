@@ -407,9 +407,9 @@ static long protect_range(struct mm *mm, uaddr_t start, uaddr_t end, uint32_t pr
         if (vma->prot != prot) {
             r = check_protection(mm, vma, prot);
             if (r == 0)
+                r = rewrite_undo(mm, at, prot & PROT_WRITE ? MIN(end, vma->end) : at);
+            if (r == 0)
                 r = isolate(mm, at, MIN(end, vma->end));
-            if (r == 0 && (prot & PROT_WRITE))
-                r = rewrite_undo(mm, at, MIN(end, vma->end));
             if (r < 0)
                 break;
             vma = mm_find(mm, at);

@@ -275,18 +275,6 @@ static void resume(struct regs *regs, const struct site *s)
     regs->orig_rax = regs->rax;
 }
 
-bool rewrite_resume_fault(struct regs *regs)
-{
-    struct site *s = site_at(current->mm, regs->rip);
-
-    if (!s || !s->live || s->plan.form != REWRITE_SEVEN)
-        return false;
-    resume(regs, s);
-    if (++s->old_entries == OLD_ENTRIES_MAX && rewrite_undo(current->mm, s->addr, s->addr + 1) == 0)
-        s->refused = true;
-    return true;
-}
-
 /* The site whose padding rip is in front of. */
 static struct site *site_of_padding(uaddr_t rip)
 {
@@ -312,8 +300,12 @@ bool rewrite_resume_step(struct regs *regs)
         for (uint32_t i = 0; i < r->count && !s; i++)
             if (regs->rip - cell_addr(i) < CELL_SIZE)
                 s = &r->site[i];
-        if (s && s->plan.form == REWRITE_SEVEN)
+        if (s && s->plan.form == REWRITE_SEVEN) {
+            /* One step: the mov. The next is the old `syscall`. */
             regs->rax = s->nr;
+            regs->rip = s->addr;
+            return false;
+        }
     }
     if (s)
         resume(regs, s);
@@ -367,6 +359,19 @@ long rewrite_undo(struct mm *mm, uaddr_t start, uaddr_t end)
             return error;
     }
     return 0;
+}
+
+bool rewrite_resume_fault(struct regs *regs)
+{
+    struct mm *mm = current->mm;
+    struct site *s = site_at(mm, regs->rip);
+
+    if (!s || !s->live || s->plan.form != REWRITE_SEVEN)
+        return false;
+    resume(regs, s);
+    if (++s->old_entries == OLD_ENTRIES_MAX && undo_site(mm, s, (uint32_t)(s - mm->rewrites->site)) == 0)
+        s->refused = true;
+    return true;
 }
 
 static void hide_bytes(uaddr_t addr, uint8_t *buf, size_t n, uaddr_t at, const uint8_t *bytes, size_t count)

@@ -613,6 +613,25 @@ def report_option(settings, log):
 
 
 @check('hw')
+def rewritten_call_sites(settings, log):
+    """Calls that come often don't trap, unless told so, and the program sees no difference."""
+    with workdir() as folder:
+        path = folder + '/report.json'
+        outputs = []
+        for options in ([], ['--no-rewrite'], ['--debug-kick-us', '100']):
+            result = expect(vmm(settings, log, *options, '--report', path, '--app', guest(settings, 'rewrite'), timeout=120), 0)
+            outputs.append(result.out)
+            with open(path) as file:
+                counts = json.load(file)['guest']
+            log.write(f'{counts}\n')
+            if '--no-rewrite' in options:
+                require(counts['rewritten_sites'] == 0 and counts['traps'] == counts['syscalls'], 'sites were rewritten')
+            else:
+                require(counts['rewritten_sites'] > 10, 'sites were not rewritten')
+        require(outputs[0] == outputs[1] == outputs[2], 'the outputs differ')
+
+
+@check('hw')
 def quiet_option(settings, log):
     expect(vmm(settings, log, '--quiet', '--app', guest(settings, 'ends'), 'segv'), 139, b'ending by segv 0\n', b'')
     result = expect(vmm(settings, log, '--app', guest(settings, 'ends'), 'segv'), 139, b'ending by segv 0\n')
