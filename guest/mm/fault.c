@@ -510,7 +510,7 @@ long mm_pin_copy(struct mm *mm, uaddr_t addr, gpa_t *ret_gpa)
 {
     struct vma *vma;
     uint64_t *entry;
-    gpa_t gpa;
+    gpa_t gpa, copy;
     long r;
 
     r = mm_pin_page(mm, addr, FAULT_FORCE, &gpa);
@@ -523,19 +523,19 @@ long mm_pin_copy(struct mm *mm, uaddr_t addr, gpa_t *ret_gpa)
         return -EFAULT;
     gpa = *entry & PTE_ADDR;
     if (!pt_is_exclusive(*entry, false)) {
-        *ret_gpa = copy_frame(gpa);
-        if (!*ret_gpa)
+        if (copy_frame(gpa, &copy) < 0)
             return -EFAULT;
-        pt_set(mm, entry, *ret_gpa, pte_bits(vma->prot, true));
+        pt_set(mm, entry, copy, pte_bits(vma->prot, true));
         pt_flush_later(mm, addr);
         pt_flush(mm);
         frame_put(gpa);
     } else {
-        *ret_gpa = gpa;
+        copy = gpa;
         if (mm->held_count) /* perhaps for this page */
             pt_flush_later(mm, addr);
         pt_flush(mm);
     }
-    frame_get(*ret_gpa);
+    frame_get(copy);
+    *ret_gpa = copy;
     return 0;
 }
