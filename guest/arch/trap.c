@@ -9,6 +9,7 @@
 #include "mm/rewrite.h"
 #include "proc/process.h"
 #include "proc/sched.h"
+#include "proc/seccomp.h"
 #include "proc/signal.h"
 #include "sys/strace.h"
 #include "sys/syscall.h"
@@ -88,7 +89,9 @@ void syscall_entry(struct regs *regs)
         report.syscall_count[nr]++;
     if (unlikely(strace_enabled))
         strace_enter(regs);
-    if (likely(fn)) {
+    if (unlikely(current->seccomp_mode) && !seccomp_allows(regs, &ret)) {
+        /* ret is what the filter says */
+    } else if (likely(fn)) {
         ret = fn(regs);
     } else {
         if (nr < SYSCALL_NR_MAX)

@@ -9,6 +9,7 @@
 #include "mm/mm.h"
 #include "proc/cputimer.h"
 #include "proc/sched.h"
+#include "proc/seccomp.h"
 #include "proc/signal.h"
 #include "tty/tty.h"
 
@@ -240,7 +241,8 @@ static int show_status(struct seq *s, const struct proc_node *node)
     if (mm_of(node))
         put_status_memory(s, mm_of(node));
     put_status_signals(s, node);
-    seq_puts(s, "Seccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\n"
+    seq_printf(s, "Seccomp:\t%u\nSeccomp_filters:\t%u\n", t ? t->seccomp_mode : 0u, t ? seccomp_filter_count(t) : 0u);
+    seq_puts(s, "Speculation_Store_Bypass:\tvulnerable\n"
                 "SpeculationIndirectBranch:\tconditional enabled\nCpus_allowed:\t1\nCpus_allowed_list:\t0\n"
                 "Mems_allowed:\t1\nMems_allowed_list:\t0\n");
     seq_printf(s, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",

@@ -116,7 +116,7 @@ static const struct proc_entry random_entries[] = {
 
 static const struct proc_entry yama_entries[] = { PROC_SETTING("ptrace_scope", "0\n"), { 0 } };
 static const struct proc_entry seccomp_entries[] = {
-    PROC_TEXT("actions_avail", "kill_process kill_thread trap errno user_notif trace log allow\n"), { 0 }
+    PROC_TEXT("actions_avail", "kill_process kill_thread trap errno trace log allow\n"), { 0 }
 };
 static const struct proc_entry pty_entries[] = { PROC_SETTING("max", "4096\n"), PROC_TEXT("nr", "0\n"), { 0 } };
 

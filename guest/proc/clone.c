@@ -12,6 +12,7 @@
 #include "mm/mm.h"
 #include "proc/pidfd.h"
 #include "proc/sched.h"
+#include "proc/seccomp.h"
 #include "proc/signal.h"
 
 #include <linux/capability.h>
@@ -142,6 +143,7 @@ static void copy_thread_state(struct thread *t, uint64_t flags)
 
     t->blocked = self->blocked;
     memcpy(t->comm, self->comm, sizeof(t->comm));
+    seccomp_inherit(t);
     t->timer_slack_ns = self->timer_slack_ns;
     t->nice = reset && self->nice < 0 ? 0 : self->nice;
     t->sched_policy = reset ? SCHED_NORMAL : self->sched_policy;
@@ -179,6 +181,7 @@ static void thread_discard(struct thread *t)
     if (t->fs)
         fs_context_put(t->fs);
     sem_exit(t);
+    seccomp_release(t);
     thread_destroy(t);
 }
 

@@ -20,6 +20,7 @@
 #include "proc/futex.h"
 #include "proc/posix_timer.h"
 #include "proc/sched.h"
+#include "proc/seccomp.h"
 #include "proc/signal.h"
 #include "tty/bridge.h"
 #include "tty/tty.h"
@@ -293,6 +294,7 @@ void thread_exit(int wait_status)
     t->rseq = 0;
     vfork_release(t);
     sem_exit(t);
+    seccomp_release(t);
     t->files = NULL; /* nobody looks into them through /proc while they go */
     t->fs = NULL;
     fd_table_put(files);

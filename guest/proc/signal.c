@@ -356,9 +356,20 @@ bool signal_send_group(int pgid, int signo, int code, int sender_pid, uint32_t s
 }
 
 /* A fault of current's: neither blocking nor ignoring helps, that would repeat it for ever (Linux's force_sig). */
+void signal_force(const siginfo_t *info, bool deadly)
+{
+    sigset bit = SIGNAL_BIT(info->si_signo);
+    struct signal_action *a = &current->proc->sighand->action[info->si_signo - 1];
+
+    if (deadly || a->handler == HANDLER_IGNORE || (current->blocked & bit)) {
+        a->handler = HANDLER_DEFAULT;
+        current->blocked &= ~bit;
+    }
+    signal_send(current->proc, current, info);
+}
+
 void signal_force_fault(int signo, int code, uaddr_t addr, int trapno, uint64_t error)
 {
-    struct signal_action *a = &current->proc->sighand->action[signo - 1];
     siginfo_t info;
 
     memset(&info, 0, sizeof(info));
@@ -369,11 +380,7 @@ void signal_force_fault(int signo, int code, uaddr_t addr, int trapno, uint64_t 
     current->trap_error = error;
     if (trapno == 14)
         current->trap_address = addr;
-    if (a->handler == HANDLER_IGNORE || (current->blocked & SIGNAL_BIT(signo))) {
-        a->handler = HANDLER_DEFAULT;
-        current->blocked &= ~SIGNAL_BIT(signo);
-    }
-    signal_send(current->proc, current, &info);
+    signal_force(&info, false);
 }
 
 /* --- parents --- */

@@ -71,6 +71,9 @@ void sigqueue_flush(struct sigqueue *q, sigset which);
  */
 int signal_send(struct process *p, struct thread *only, const siginfo_t *info);
 
+/* To current, whatever it thinks of it: blocked or ignored, or always if deadly, the signal ends the process. */
+void signal_force(const siginfo_t *info, bool deadly);
+
 /* Queue a timer's own entry; false if it is still queued from last time (an overrun) or ignored. */
 bool signal_send_entry(struct process *p, struct thread *only, struct siginfo_entry *entry);
 

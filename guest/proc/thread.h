@@ -17,6 +17,7 @@ struct mm;
 struct fd_table;
 struct fs_context;
 struct process;
+struct seccomp_filter;
 struct sem_undo_list;
 struct sighand;
 
@@ -89,6 +90,8 @@ struct thread {
     bool sched_reset_on_fork;
     uint64_t timer_slack_ns;
     uint32_t ioprio;
+    uint8_t seccomp_mode;    /* SECCOMP_MODE_*: its calls are looked at by proc/seccomp.c */
+    struct seccomp_filter *seccomp;
     struct sem_undo_list *sem_undo; /* System V semaphores: what SEM_UNDO gives back; ipc/sem.c */
 };
 

@@ -6,11 +6,13 @@
 #include "lib/string.h"
 #include "mm/mm.h"
 #include "proc/sched.h"
+#include "proc/seccomp.h"
 #include "proc/signal.h"
 #include "sys/syscall.h"
 
 #include <linux/capability.h>
 #include <linux/prctl.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 
 #ifndef PR_GET_AUXV
@@ -233,6 +235,13 @@ static long thread_option(int option, uint64_t arg2)
     }
 }
 
+static long set_seccomp(uint64_t mode, uaddr_t filter)
+{
+    if (mode == SECCOMP_MODE_STRICT)
+        return seccomp_operation(SECCOMP_SET_MODE_STRICT, 0, 0);
+    return mode == SECCOMP_MODE_FILTER ? seccomp_operation(SECCOMP_SET_MODE_FILTER, 0, filter) : -EINVAL;
+}
+
 /* --- the machine: what there is only one way of --- */
 
 static long machine_option(int option, uint64_t arg2)
@@ -279,6 +288,10 @@ SYSCALL_DEFINE5(prctl, int, option, uint64_t, arg2, uint64_t, arg3, uint64_t, ar
     case PR_SET_VMA:
     case PR_GET_AUXV:
         return process_option(option, arg2, arg3, arg4, arg5);
+    case PR_GET_SECCOMP:
+        return current->seccomp_mode;
+    case PR_SET_SECCOMP:
+        return set_seccomp(arg2, arg3);
     case PR_SET_NAME:
     case PR_GET_NAME:
     case PR_SET_TIMERSLACK:

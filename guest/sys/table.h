@@ -167,7 +167,7 @@
     X(154, modify_ldt, NONE) \
     X(155, pivot_root, REFUSED, EPERM, "the mount tree is made before the program starts") \
     X(156, _sysctl, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
-    X(157, prctl, PART, "no seccomp, speculation control, core scheduling, MDWE") \
+    X(157, prctl, PART, "no speculation control, core scheduling, MDWE") \
     X(158, arch_prctl, FULL) \
     X(159, adjtimex, PART, "reads; setting the clock, which is the host's, gives EPERM") \
     X(160, setrlimit, FULL) \
@@ -327,7 +327,7 @@
     X(314, sched_setattr, PART, "no SCHED_DEADLINE: EINVAL") \
     X(315, sched_getattr, FULL) \
     X(316, renameat2, FULL) \
-    X(317, seccomp, NONE) \
+    X(317, seccomp, PART, "no user notification: EINVAL") \
     X(318, getrandom, FULL) \
     X(319, memfd_create, PART, "no MFD_HUGETLB: EINVAL") \
     X(320, kexec_file_load, REFUSED, EPERM, "no code is loaded into the shim") \
