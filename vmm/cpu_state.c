@@ -18,10 +18,14 @@ enum {
     PTE_PRESENT = 1,
     PTE_WRITE = 2,
     PTE_USER = 4,
+    PTE_ACCESSED = 0x20,
+    PTE_DIRTY = 0x40,
     PTE_HUGE = 0x80,
 };
 #define PTE_NX (1ull << 63)
-#define PTE_TABLE (PTE_PRESENT | PTE_WRITE | PTE_USER)
+#define PTE_TABLE (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
+/* Accessed and dirty from the start: software KVM maps the seven neighbours of a page along only if they are. */
+#define PTE_DATA (PTE_WRITE | PTE_DIRTY | PTE_NX)
 
 #define CR0_STATE 0x80050033u /* PG AM WP NE ET MP PE */
 #define CR4_PAE (1u << 5)
@@ -85,13 +89,13 @@ static int map_direct(struct table_pool *pool, uint64_t *pdpt, uint64_t gpa, uin
         if (!pd)
             return -1;
         if (!small) {
-            pd[gpa >> 21 & 511] = gpa | PTE_TABLE | PTE_HUGE | PTE_NX;
+            pd[gpa >> 21 & 511] = gpa | PTE_TABLE | PTE_HUGE | PTE_DATA;
             continue;
         }
         pt = descend(pool, &pd[gpa >> 21 & 511]);
         if (!pt)
             return -1;
-        pt[gpa >> 12 & 511] = gpa | PTE_PRESENT | PTE_USER | (readonly ? 0 : PTE_WRITE | PTE_NX);
+        pt[gpa >> 12 & 511] = gpa | PTE_PRESENT | PTE_USER | PTE_ACCESSED | (readonly ? 0 : PTE_DATA);
     }
     return 0;
 }
