@@ -70,7 +70,10 @@ void exec_image_free(struct exec_image *image)
 
 uaddr_t elf_choose_base(const struct elf_image *elf, bool randomize)
 {
-    return ALIGN_DOWN(DYN_BASE + exec_random_offset(DYN_RANDOM_BITS, randomize), elf->align);
+    /* Large ones such that 2 MiB of the file can be one page-table entry. */
+    uint64_t align = elf->max - elf->min >= 2 * HUGE_SIZE ? MAX(elf->align, HUGE_SIZE) : elf->align;
+
+    return ALIGN_DOWN(DYN_BASE + exec_random_offset(DYN_RANDOM_BITS, randomize), align);
 }
 
 /* The rest of the last file page, which belongs to the uninitialised data. */

@@ -299,21 +299,37 @@ static uaddr_t window_start(const struct file_fault *ff, uaddr_t addr, gpa_t gpa
     return first + (addr - lo) == gpa && run >= addr - lo ? lo : addr;
 }
 
-/* Map window pages read-only or shared in bulk: r[lo] is at gpa. */
-static long map_window_range(const struct file_fault *ff, struct range r, gpa_t gpa)
+/* As map_window_range, for what of [lo, hi) lies in one page table. */
+static long map_window_table(const struct file_fault *ff, struct range r, gpa_t gpa, uint64_t bits)
 {
-    uint64_t bits = pte_bits(ff->vma->prot, ff->map_write) | (ff->map_write ? PTE_WRITE_OK : 0);
-    uint64_t *entry = NULL;
+    uint64_t *entry;
 
+    if (r.hi - r.lo == HUGE_SIZE && gpa % HUGE_SIZE == 0 && pt_huge_is_free(ff->mm, r.lo))
+        return pt_set_huge(ff->mm, r.lo, gpa, bits) ? 0 : -ENOMEM;
+    entry = pt_make(ff->mm, r.lo);
+    if (!entry)
+        return -ENOMEM;
     for (uaddr_t at = r.lo; at < r.hi; at += PAGE_SIZE, entry++) {
-        if (at == r.lo || at % HUGE_SIZE == 0)
-            entry = pt_make(ff->mm, at);
-        if (!entry)
-            return -ENOMEM;
         if (!*entry)
             pt_set(ff->mm, entry, gpa + (at - r.lo), bits);
     }
     return 0;
+}
+
+/*
+ * Map window pages read-only or shared in bulk: r[lo] is at gpa. Where 2 MiB of the file lie right for it they are one entry: no
+ * table to fill, and software KVM keeps what it knows of such a piece from one program to the next.
+ */
+static long map_window_range(const struct file_fault *ff, struct range r, gpa_t gpa)
+{
+    uint64_t bits = pte_bits(ff->vma->prot, ff->map_write) | (ff->map_write ? PTE_WRITE_OK : 0);
+    long result = 0;
+
+    for (uaddr_t at = r.lo, next; at < r.hi && result == 0; at = next) {
+        next = MIN(ALIGN_DOWN(at, HUGE_SIZE) + HUGE_SIZE, r.hi);
+        result = map_window_table(ff, (struct range){ at, next }, gpa + (at - r.lo), bits);
+    }
+    return result;
 }
 
 /* Data segments of programs are small and will be written: spare them the faults. */

@@ -444,8 +444,11 @@ gpa_t frame_zalloc_huge(void)
 
 void frame_get_huge(gpa_t gpa)
 {
-    uint32_t *refs = refs_of(gpa);
+    uint32_t *refs;
 
+    if (!frame_is_ram(gpa))
+        return;
+    refs = refs_of(gpa);
     for (unsigned int i = 0; i < BLOCK_FRAMES; i++)
         refs[i]++;
 }
@@ -463,8 +466,11 @@ bool frame_huge_is_exclusive(gpa_t gpa)
 
 void frame_put_huge(gpa_t gpa)
 {
-    struct block *b = block_of(gpa);
+    struct block *b;
 
+    if (!frame_is_ram(gpa))
+        return;
+    b = block_of(gpa);
     if (!frame_huge_is_exclusive(gpa)) {
         for (unsigned int i = 0; i < BLOCK_FRAMES; i++)
             frame_put(gpa + i * PAGE_SIZE);

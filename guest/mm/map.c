@@ -234,7 +234,8 @@ static uaddr_t search_gap(struct mm *mm, const struct map_request *q)
 
     if (q->flags & MAP_32BIT)
         return vma_find_gap(mm, MAP_32BIT_LOW, MAP_32BIT_HIGH, q->len, PAGE_SIZE);
-    if (!q->file && q->len >= HUGE_SIZE && q->len % HUGE_SIZE == 0)
+    /* Such that huge pages fit: of anonymous memory, and of files, whose window begins at a multiple as well. */
+    if (q->len >= HUGE_SIZE && (q->file ? q->offset : q->len) % HUGE_SIZE == 0)
         addr = vma_find_gap(mm, APP_BASE, mm->mmap_top, q->len, HUGE_SIZE);
     if (!addr)
         addr = vma_find_gap(mm, APP_BASE, mm->mmap_top, q->len, PAGE_SIZE);

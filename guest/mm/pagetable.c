@@ -405,9 +405,11 @@ static void clear_page_gpa(struct mm *mm, uaddr_t addr, uint64_t *entry, bool hu
 {
     const struct clear_gpa_ctx *ctx = arg;
     gpa_t gpa = *entry & PTE_ADDR;
+    uint64_t size = huge ? HUGE_SIZE : PAGE_SIZE;
 
-    if (!huge && gpa >= ctx->gpa && gpa - ctx->gpa < ctx->len)
-        clear_page(mm, addr, entry, false, NULL);
+    /* What goes too far with a huge page comes back with the next fault: it has no content of its own here. */
+    if (gpa < ctx->gpa + ctx->len && gpa + size > ctx->gpa)
+        clear_page(mm, addr, entry, huge, NULL);
 }
 
 void pt_clear_gpa(struct mm *mm, uaddr_t start, uaddr_t end, gpa_t gpa, uint64_t len)
