@@ -6,14 +6,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,7 +87,7 @@ static void tear_down(void)
     char command[128];
 
     client_engine_end(&c);
-    snprintf(command, sizeof(command), "rm -rf %s", base);
+    snprintf(command, sizeof(command), "rm -rf --one-file-system %s", base);
     cr_assert_eq(system(command), 0);
 }
 
@@ -355,4 +358,245 @@ Test(escape, procfs_can_not_be_exported)
     list[0].host_path = "/proc/self/root/etc";
     cr_assert_eq(exports_open(&ret, &config, &what), -ELOOP, "no magic links in paths of exports either");
     cr_assert_str_eq(what, "/proc/self/root/etc");
+}
+
+/* --- setuid, capabilities, hard links, moved directories, mounts --- */
+
+static int setattr_mode(uint32_t fid, uint32_t mode)
+{
+    struct p9_cursor *m = client_begin(&c, 0, P9_Tsetattr);
+
+    p9_put32(m, fid);
+    p9_put32(m, P9_SETATTR_MODE);
+    p9_put32(m, mode);
+    for (unsigned i = 0; i < 2 * 4 + 5 * 8; i++)
+        p9_put8(m, 0);
+    return client_call(&c);
+}
+
+static mode_t mode_of(const char *name)
+{
+    struct stat st;
+
+    cr_assert_eq(lstat(host(name), &st), 0);
+    return st.st_mode & 07777;
+}
+
+/* A program that a guest leaves behind must not run with its owner's rights. */
+Test(escape, setuid_files)
+{
+    struct p9_cursor *m;
+
+    put_file("share/plain", "#!", 0755);
+    cr_assert_eq(fchmodat(share_fd, "plain", 06755, 0), 0);
+    cr_assert_eq(mode_of("share/plain"), 06755, "an unprotected server leaves setuid files");
+    chmod(host("share/plain"), 0755);
+
+    cr_assert_eq(client_walk(&c, ROOT, 10, "plain"), 0);
+    cr_assert_eq(setattr_mode(10, 06755), 0);
+    cr_assert_eq(mode_of("share/plain"), 0755);
+    cr_assert_eq(client_walk(&c, ROOT, 11, ""), 0);
+    cr_assert_eq(client_create(&c, 11, "made", O_RDWR, 06755), 0);
+    cr_assert_eq(mode_of("share/made"), 0755);
+    m = client_begin(&c, 0, P9_Tmknod);
+    p9_put32(m, ROOT);
+    p9_put_str(m, "node", 4);
+    p9_put32(m, S_IFREG | 06755);
+    p9_put32(m, 0);
+    p9_put32(m, 0);
+    p9_put32(m, 0);
+    cr_assert_eq(client_call(&c), 0);
+    cr_assert_eq(mode_of("share/node"), 0755);
+    m = client_begin(&c, 0, P9_Ttmpfile);
+    p9_put32(m, ROOT);
+    p9_put32(m, 12);
+    p9_put32(m, O_RDWR);
+    p9_put32(m, 06755);
+    p9_put32(m, 0);
+    cr_assert_eq(client_call(&c), 0);
+    m = client_begin(&c, 0, P9_Tlink);
+    p9_put32(m, ROOT);
+    p9_put32(m, 12);
+    p9_put_str(m, "tmp", 3);
+    cr_assert_eq(client_call(&c), 0);
+    cr_assert_eq(mode_of("share/tmp"), 0755);
+}
+
+/* File capabilities do the same as setuid, and labels fool the host's access control. */
+Test(escape, attributes_of_the_host)
+{
+    static const char *const attributes[] = { "security.capability", "security.selinux", "trusted.overlay.opaque",
+                                              "trusted.x", "system.nfs4_acl" };
+
+    put_file("share/f", "x", 0755);
+    for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++) {
+        struct p9_cursor *m;
+
+        cr_assert_eq(client_walk(&c, ROOT, 10, "f"), 0);
+        m = client_begin(&c, 0, P9_Txattrcreate);
+        p9_put32(m, 10);
+        p9_put_str(m, attributes[i], strlen(attributes[i]));
+        p9_put64(m, 20);
+        p9_put32(m, 0);
+        cr_assert_eq(client_call(&c), -EPERM, "%s", attributes[i]);
+        client_clunk(&c, 10);
+    }
+}
+
+/* A hard link to what a symlink points at would bring an outside file in. */
+Test(escape, hard_link_through_a_symlink)
+{
+    struct p9_cursor *m;
+    struct stat st;
+
+    cr_assert_eq(symlink("../secret", host("share/s")), 0);
+    cr_assert_eq(linkat(share_fd, "s", share_fd, "unprotected", AT_SYMLINK_FOLLOW), 0);
+    cr_assert_eq(try_read(ROOT, "unprotected", O_RDONLY), 0, "the attack works if somebody follows the link");
+    cr_assert_eq(client_walk(&c, ROOT, 10, "s"), 0);
+    m = client_begin(&c, 0, P9_Tlink);
+    p9_put32(m, ROOT);
+    p9_put32(m, 10);
+    p9_put_str(m, "l", 1);
+    if (client_call(&c) == 0) {
+        cr_assert_eq(lstat(host("share/l"), &st), 0);
+        cr_assert(S_ISLNK(st.st_mode), "the symlink itself was linked");
+    }
+    cr_assert_neq(try_read(ROOT, "l", O_RDONLY), 0);
+}
+
+/* The host moves a directory out of the export under a client that stands in it. */
+Test(escape, directory_moved_out)
+{
+    int sub = openat(share_fd, "sub", O_PATH);
+    int fd;
+
+    mkdir(host("outside"), 0755);
+    mkdir(host("share/sub/below"), 0755);
+    cr_assert_eq(client_version(&c, P9_VERSION_L), 0);
+    cr_assert_eq(client_attach(&c, ROOT, "export/0"), 0);
+    cr_assert_eq(client_walk(&c, ROOT, 10, "sub/below"), 0);
+    cr_assert_eq(rename(host("share/sub"), host("outside/sub")), 0);
+    fd = openat(sub, "../../secret", O_RDONLY);
+    cr_assert_geq(fd, 0, "an unprotected server walks out");
+    close(fd);
+    close(sub);
+    cr_assert_neq(client_walk(&c, 10, 11, "../../../secret"), 0);
+    client_clunk(&c, 11);
+    for (unsigned up = 0; up < 4; up++) { /* as far up as it goes: never where secret is */
+        static const char *const path[] = { "..", "../..", "../../..", "../../../.." };
+        int err = client_walk(&c, 10, 12, path[up]);
+
+        if (err)
+            continue;
+        cr_assert_neq(client_walk(&c, 12, 13, "secret"), 0, "%s", path[up]);
+        client_clunk(&c, 12);
+        client_clunk(&c, 13);
+    }
+}
+
+/* An engine of its own for a share that has been mounted on. */
+static int serve_again(bool cross_mounts)
+{
+    static struct exports again;
+    static char share[80];
+    struct gofer_export list[] = { { .host_path = share, .writable = true, .cross_mounts = cross_mounts } };
+    struct gofer_config config = { .exports = list, .export_count = 1 };
+    struct engine_config engine = { .by_number = true, .export_count = 1, .control_fd = -1, .fid_max = 1000,
+                                    .view = { (uid_t)-1, (uid_t)-1, (gid_t)-1 } };
+    const char *what;
+
+    snprintf(share, sizeof(share), "%s/share", base);
+    if (exports_open(&again, &config, &what))
+        return -1;
+    engine.exports = again.list;
+    engine.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY);
+    client_engine(&c, &engine);
+    return client_version(&c, P9_VERSION_VMM) || client_attach(&c, ROOT, "export/0") ? -1 : 0;
+}
+
+/* In a child with mounts of its own. 0, 77 if they can't be made, or the number of the step that went wrong. */
+static int with_mounts(void)
+{
+    if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mount(host("other"), host("share/mounted"), NULL, MS_BIND, NULL) ||
+        mount("proc", host("share/proc"), "proc", 0, NULL))
+        return 77;
+    share_fd = open(host("share"), O_PATH); /* as it is in this namespace */
+    if (unprotected("mounted/secret") || unprotected("proc/self/root/etc/passwd"))
+        return 1; /* the attacks must work without protection: a magic link leads to the host's root */
+    if (serve_again(false))
+        return 2;
+    if (!try_read(ROOT, "mounted/secret", O_RDONLY) || !try_read(ROOT, "proc/version", O_RDONLY) ||
+        !try_read(ROOT, "proc/self/root/etc/passwd", O_RDONLY))
+        return 3;
+    if (serve_again(true))
+        return 4;
+    if (try_read(ROOT, "mounted/secret", O_RDONLY))
+        return 5; /* mounts are part of it, as was asked for */
+    if (!try_read(ROOT, "proc/version", O_RDONLY) || !try_read(ROOT, "proc/self/root/etc/passwd", O_RDONLY))
+        return 6; /* but nothing of procfs */
+    return 0;
+}
+
+/* Other file systems below the export, one of them procfs with its magic links. */
+Test(escape, mounts_below)
+{
+    int status;
+    pid_t pid;
+
+    mkdir(host("share/mounted"), 0755);
+    mkdir(host("share/proc"), 0755);
+    mkdir(host("other"), 0755);
+    put_file("other/secret", "secret", 0644);
+    pid = fork();
+    if (!pid)
+        _exit(with_mounts());
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        cr_skip_test("no mounts can be made");
+    cr_assert_eq(status, 0, "step %d", WEXITSTATUS(status));
+}
+
+/* A file and a FIFO take turns at one name: an open never waits for the FIFO's other end, and never gets it. */
+static void *swap_fifo(void *arg)
+{
+    (void)arg;
+    while (!stop)
+        renameat2(share_fd, "turn", share_fd, "fifo", RENAME_EXCHANGE);
+    return NULL;
+}
+
+Test(escape, fifo_race, .timeout = 30)
+{
+    unsigned blocked = 0, got = 0;
+    pthread_t thread;
+    time_t end;
+
+    put_file("share/turn", "inside", 0644);
+    cr_assert_eq(mkfifo(host("share/fifo"), 0666), 0);
+    pthread_create(&thread, NULL, swap_fifo, NULL);
+    end = time(NULL) + 2;
+    while (time(NULL) < end) {
+        struct stat st;
+        char data[8];
+        int fd;
+
+        /* look, then open: what an unprotected server would do; O_NONBLOCK only lets the test go on */
+        if (fstatat(share_fd, "turn", &st, 0) == 0 && S_ISREG(st.st_mode)) {
+            fd = openat(share_fd, "turn", O_RDONLY | O_NONBLOCK);
+            blocked += fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+            close(fd);
+        }
+        if (client_walkx(&c, ROOT, 10, O_RDONLY, "turn"))
+            continue;
+        if (client_read(&c, 10, 0, data, 6) == 6) {
+            cr_assert(!memcmp(data, "inside", 6));
+            got++;
+        }
+        client_clunk(&c, 10);
+    }
+    stop = true;
+    pthread_join(thread, NULL);
+    cr_assert_gt(blocked, 0, "the race must bite without protection");
+    cr_assert_gt(got, 0);
 }
