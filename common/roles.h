@@ -20,6 +20,7 @@ struct gofer_export {
     bool writable;
     bool world_only;        /* serve only what others may read (the default view of the host) */
     bool cross_mounts;      /* mounts of the host below it are served too */
+    bool upper;             /* an overlay's upper layer: whiteouts may be made, and inode numbers differ from the lower one's */
     /*
      * Names that exist at the top of a read-only directory, sorted; the others aren't there. NULL: all. Lets one export take the
      * place of one for each harmless file of /etc. Static.

@@ -33,6 +33,7 @@ static int open_one(struct export *x, const struct gofer_export *wanted)
                           .writable = wanted->writable,
                           .world_only = wanted->world_only,
                           .cross_mounts = wanted->cross_mounts,
+                          .upper = wanted->upper,
                           .names = wanted->names,
                           .name_count = wanted->name_count };
     x->fd = jail_open_mount(wanted->host_path, !wanted->writable, wanted->cross_mounts, &x->own_mount);

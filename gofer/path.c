@@ -19,6 +19,7 @@
 #define OPEN_RETRIES 32
 
 #define DEVICE_MIX 0x9e3779b97f4a7c15u
+#define UPPER_MIX (1ull << 62) /* an upper layer may be on the same file system as the lower one, or on another */
 
 int path_check_name(const struct p9_str *name, char ret_name[P9_NAME_MAX + 1])
 {
@@ -142,6 +143,8 @@ void path_qid(const struct export *x, const struct statx *st, struct p9_qid *ret
     /* Changes when the data does: clients compare versions to keep or drop what they cached. */
     ret->version = (uint32_t)st->stx_mtime.tv_sec ^ (st->stx_mtime.tv_nsec << 2) ^ (uint32_t)(st->stx_size << 8);
     ret->path = st->stx_ino;
+    if (x && x->upper)
+        ret->path ^= UPPER_MIX;
     /* Files of another file system below the export may have the same inode number. */
     if (x && path_dev(st) != x->dev)
         ret->path ^= (path_dev(st) * DEVICE_MIX) << 32;

@@ -27,6 +27,7 @@ struct export {
     bool writable;
     bool world_only;
     bool cross_mounts;    /* mounts below it are part of it */
+    bool upper;           /* an overlay's upper layer */
     bool own_mount;       /* fd is a mount of our own, read-only unless writable */
     const char *const *names; /* all that there is at its top, sorted; NULL: everything */
     size_t name_count;

@@ -20,6 +20,7 @@
     /* names, in writable exports */                                                               \
     ALLOW(mkdirat, "Tmkdir")                                                                       \
     ALLOW_MASK(mknodat, 2, 0x2000, 0, "Tmknod: regular files, FIFOs, sockets; no devices")         \
+    ALLOW_MASK(mknodat, 3, 0xffffffff, 0, "Tmknod: whiteouts, device 0/0")                         \
     ALLOW(symlinkat, "Tsymlink")                                                                   \
     ALLOW(linkat, "Tlink")                                                                         \
     ALLOW(unlinkat, "Tunlinkat, Tremove")                                                          \

@@ -126,6 +126,8 @@ static int put_mount(void *fdt, const struct view_mount *m, size_t number)
             err |= fdt_property(fdt, "read-only", NULL, 0);
         if (m->overlay)
             err |= fdt_property(fdt, "overlay", NULL, 0);
+        if (m->has_upper)
+            err |= fdt_property_u32(fdt, "upper", m->upper);
     }
     if (m->kind == VIEW_SYMLINK)
         err |= put_text(fdt, "text", m->text);

@@ -25,6 +25,7 @@ extern char **environ;
 enum option_id {
     OPT_APP = 256,
     OPT_ROOT,
+    OPT_OVERLAY,
     OPT_BIND,
     OPT_TMPFS,
     OPT_DISK,
@@ -53,6 +54,7 @@ enum option_id {
 static const struct option long_options[] = {
     { "app", required_argument, NULL, OPT_APP },
     { "root", required_argument, NULL, OPT_ROOT },
+    { "overlay", required_argument, NULL, OPT_OVERLAY },
     { "bind", required_argument, NULL, OPT_BIND },
     { "tmpfs", required_argument, NULL, OPT_TMPFS },
     { "disk", required_argument, NULL, OPT_DISK },
@@ -87,6 +89,7 @@ static const char help_text[] =
     "\n"
     "Files\n"
     "  --root DIR             DIR is the root; writes stay in memory (default: a view of the host)\n"
+    "  --overlay UPPER        with --root: writes stay in UPPER, as with Linux's overlayfs\n"
     "  --bind SRC:DST[:OPT,…] share a file or directory: ro (default), rw, cache=exclusive|shared|none\n"
     "  --tmpfs DST            an empty directory in memory\n"
     "  --disk FILE[:OPT,…]    a disk, /dev/vda and on: ro, serial=S, iops=N, bps=SIZE\n"
@@ -338,6 +341,9 @@ static int parse_one(struct options *opt, int id, char *arg)
         return 0;
     case OPT_ROOT:
         opt->root = arg;
+        return 0;
+    case OPT_OVERLAY:
+        opt->overlay = arg;
         return 0;
     case OPT_BIND:
         return parse_bind(opt, arg);

@@ -36,6 +36,7 @@ struct options {
     char **argv;           /* of the app, argv[0] as given */
     int argc;
     const char *root;      /* NULL: the default view of the host */
+    const char *overlay;   /* the directory that keeps what is written to root; NULL: memory */
     struct mount_spec mounts[MOUNT_SPEC_MAX];
     size_t mount_count;
     struct disk_spec disks[DISK_SPEC_MAX];

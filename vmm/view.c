@@ -73,6 +73,21 @@ static int add_export(struct view *v, const struct gofer_export *e, const char *
     return 0;
 }
 
+/* The mount's overlay keeps its changes in a directory of the host. */
+static int add_upper(struct view *v, struct view_mount *m, const char *path)
+{
+    if (v->export_count == VIEW_EXPORT_MAX) {
+        log_error("mounts", "more than %d files and directories of the host", VIEW_EXPORT_MAX);
+        return STATUS_VMM_ERROR;
+    }
+    m->has_upper = true;
+    m->upper = (uint32_t)v->export_count;
+    v->exports[v->export_count++] = (struct gofer_export){
+        .host_path = copy(path), .writable = true, .upper = true, .cache = CACHE_EXCLUSIVE
+    };
+    return 0;
+}
+
 static int add_text(struct view *v, enum view_kind kind, const char *dst, const char *text)
 {
     struct view_mount *m = add_mount(v, kind, dst);
@@ -222,23 +237,50 @@ static int bind_program(struct view *v, const char *program)
     return add_export(v, &(struct gofer_export){ .host_path = path, .cache = CACHE_EXCLUSIVE }, path, false);
 }
 
+static int check_directory(const char *path)
+{
+    struct stat st;
+    int err = stat(path, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+
+    if (err)
+        log_errno(path, err);
+    return err ? STATUS_VMM_ERROR : 0;
+}
+
+/* --root, and --overlay on top of it. Like overlayfs, one within the other would show what is written as the root's own. */
+static int add_root(struct view *v, const struct options *opt)
+{
+    char root[PATH_MAX], upper[PATH_MAX];
+    int status = check_directory(opt->root);
+
+    if (!status)
+        status = add_export(v, &(struct gofer_export){ .host_path = opt->root, .cache = CACHE_EXCLUSIVE }, "/", true);
+    if (status || !opt->overlay)
+        return status;
+    status = check_directory(opt->overlay);
+    if (status)
+        return status;
+    if (!realpath(opt->root, root) || !realpath(opt->overlay, upper)) {
+        log_errno(opt->overlay, errno);
+        return STATUS_VMM_ERROR;
+    }
+    if (is_below(root, upper) || is_below(upper, root)) {
+        log_error(opt->overlay, "--overlay and --root must not contain each other");
+        return STATUS_VMM_ERROR;
+    }
+    return add_upper(v, &v->mounts[v->mount_count - 1], opt->overlay);
+}
+
 int view_build(struct view *view, const struct options *opt)
 {
     int status;
 
     *view = (struct view){ .program = opt->program };
     if (opt->root) {
-        struct stat st;
-
-        if (stat(opt->root, &st) < 0) {
-            log_errno(opt->root, errno);
-            return STATUS_VMM_ERROR;
-        }
-        if (!S_ISDIR(st.st_mode)) {
-            log_errno(opt->root, ENOTDIR);
-            return STATUS_VMM_ERROR;
-        }
-        status = add_export(view, &(struct gofer_export){ .host_path = opt->root, .cache = CACHE_EXCLUSIVE }, "/", true);
+        status = add_root(view, opt);
+    } else if (opt->overlay) {
+        log_error("--overlay", "needs --root"); /* the default view is made of many directories */
+        status = STATUS_VMM_ERROR;
     } else {
         status = add_default_view(view, opt);
     }

@@ -19,6 +19,8 @@ struct view_mount {
     uint32_t export;
     bool readonly;
     bool overlay;
+    bool has_upper;    /* the overlay keeps its changes in an export */
+    uint32_t upper;
     enum cache_mode cache;
     char *text; /* target, or content */
 };

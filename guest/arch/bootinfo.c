@@ -57,6 +57,8 @@ static void parse_mount(const struct fdt_node *node)
         m->export = (uint32_t)fdt_prop_u64(node, "export", 0);
         m->readonly = fdt_prop(node, "read-only", &len);
         m->overlay = fdt_prop(node, "overlay", &len);
+        m->has_upper = fdt_prop(node, "upper", &len);
+        m->upper = (uint32_t)fdt_prop_u64(node, "upper", 0);
         m->cache = (enum boot_cache)fdt_prop_u64(node, "cache", BOOT_CACHE_EXCLUSIVE);
         m->text = fdt_prop(node, "text", &len);
         m->text_len = m->text ? len : 0;

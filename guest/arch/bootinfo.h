@@ -22,7 +22,9 @@ struct boot_mount {
     const char *dst;
     uint32_t export;
     bool readonly;       /* writes give EROFS */
-    bool overlay;        /* writes go to a tmpfs layer on top */
+    bool overlay;        /* writes go to a layer on top: a tmpfs, */
+    bool has_upper;      /* or export number `upper` */
+    uint32_t upper;
     enum boot_cache cache;
     const char *text;
     size_t text_len;

@@ -434,25 +434,38 @@ static void prepare_bundle(const uint32_t *exports, size_t count)
     }
 }
 
+struct bundle {
+    uint32_t exports[PREPARE_BUNDLE];
+    size_t count;
+};
+
+static void bundle_add(struct bundle *b, uint32_t export)
+{
+    if (export >= BOOT_MOUNT_MAX)
+        return;
+    b->exports[b->count++] = export;
+    if (b->count == PREPARE_BUNDLE) {
+        prepare_bundle(b->exports, b->count);
+        b->count = 0;
+    }
+}
+
 void gofer_prepare(void)
 {
-    uint32_t exports[PREPARE_BUNDLE];
-    size_t count = 0;
+    struct bundle b = { .count = 0 };
 
     if (!gofer.versioned && session_begin() < 0)
         return; /* gofer_mount says why */
     for (size_t i = 0; i < boot_info.mount_count; i++) {
         const struct boot_mount *m = &boot_info.mounts[i];
 
-        if (m->kind != BOOT_MOUNT_GOFER || m->export >= BOOT_MOUNT_MAX)
+        if (m->kind != BOOT_MOUNT_GOFER)
             continue;
-        exports[count++] = m->export;
-        if (count == PREPARE_BUNDLE) {
-            prepare_bundle(exports, count);
-            count = 0;
-        }
+        bundle_add(&b, m->export);
+        if (m->has_upper)
+            bundle_add(&b, m->upper);
     }
-    prepare_bundle(exports, count);
+    prepare_bundle(b.exports, b.count);
 }
 
 static long mount_root(struct superblock *sb, uint32_t export)

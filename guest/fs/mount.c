@@ -139,7 +139,8 @@ static void mount_gofer(const struct boot_mount *m)
     bool late = m->readonly && !m->overlay && holds_mount_points(m->dst);
 
     if ((m->overlay || late) && sb && !is_err(sb))
-        sb = overlay_mount(sb, tmpfs_mount(0755, 0));
+        sb = overlay_mount(sb, m->has_upper ? gofer_mount(m->upper, false, BOOT_CACHE_EXCLUSIVE) : tmpfs_mount(0755, 0),
+                           m->has_upper);
     mount_at_path(sb, m->dst, late ? MNT_READONLY_LATE : m->readonly && !m->overlay ? MNT_READONLY : 0);
 }
 

@@ -137,11 +137,30 @@ bool overlay_is_whiteout(const struct inode *upper)
     return S_ISCHR(upper->mode) && upper->rdev == 0;
 }
 
-static bool is_opaque(struct inode *upper)
+static const char *opaque_name(const struct inode *overlay)
+{
+    return overlay_sb(overlay)->kept ? OVERLAY_PRIVATE_KEPT "opaque" : OVERLAY_PRIVATE "opaque";
+}
+
+static bool is_opaque(const struct inode *overlay, struct inode *upper)
 {
     char value;
 
-    return upper->ops->getxattr && upper->ops->getxattr(upper, OVERLAY_OPAQUE, &value, 1) == 1 && value == 'y';
+    return upper->ops->getxattr && upper->ops->getxattr(upper, opaque_name(overlay), &value, 1) == 1 && value == 'y';
+}
+
+int overlay_set_opaque(const struct inode *overlay, struct inode *upper)
+{
+    int err = upper->ops->setxattr ? upper->ops->setxattr(upper, opaque_name(overlay), "y", 1, 0) : -EOPNOTSUPP;
+
+    return overlay_sb(overlay)->kept ? err : 0; /* in memory the inode itself knows */
+}
+
+bool overlay_is_private(const struct inode *overlay, const char *name)
+{
+    const char *prefix = overlay_sb(overlay)->kept ? OVERLAY_PRIVATE_KEPT : OVERLAY_PRIVATE;
+
+    return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
 struct inode *overlay_layer_lookup(struct inode *dir, const struct name *name)
@@ -172,7 +191,7 @@ static struct inode *found_above(struct inode *dir, struct inode *upper, const s
         inode_put(upper);
         return err_ptr(-ENOENT);
     }
-    if (!upper->overlay && below && S_ISDIR(upper->mode) && !is_opaque(upper)) {
+    if (!upper->overlay && below && S_ISDIR(upper->mode) && !is_opaque(dir, upper)) {
         lower = overlay_layer_lookup(below, name);
         if (is_err(lower)) {
             inode_put(upper);
@@ -278,16 +297,11 @@ static ssize_t overlay_readlink(struct inode *inode, char *buf, size_t size)
     return vfs_readlink(overlay_real(inode), buf, size);
 }
 
-static bool is_private(const char *name)
-{
-    return strncmp(name, OVERLAY_PRIVATE, sizeof(OVERLAY_PRIVATE) - 1) == 0;
-}
-
 static ssize_t overlay_getxattr(struct inode *inode, const char *name, void *buf, size_t size)
 {
     struct inode *real = overlay_real(inode);
 
-    if (is_private(name))
+    if (overlay_is_private(inode, name))
         return -EOPNOTSUPP;
     return real->ops->getxattr ? real->ops->getxattr(real, name, buf, size) : -EOPNOTSUPP;
 }
@@ -297,7 +311,7 @@ static int overlay_setxattr(struct inode *inode, const char *name, const void *v
     struct inode *upper;
     int err;
 
-    if (is_private(name))
+    if (overlay_is_private(inode, name))
         return -EOPNOTSUPP;
     err = overlay_copy_up(inode, UINT64_MAX);
     if (err < 0)
@@ -320,7 +334,7 @@ static ssize_t overlay_listxattr(struct inode *inode, char *buf, size_t size)
     for (size_t pos = 0; pos < (size_t)len;) {
         size_t n = strlen(buf + pos) + 1;
 
-        if (!is_private(buf + pos)) {
+        if (!overlay_is_private(inode, buf + pos)) {
             memmove(buf + kept, buf + pos, n);
             kept += n;
         }
@@ -334,7 +348,7 @@ static int overlay_removexattr(struct inode *inode, const char *name)
     struct inode *upper;
     int err;
 
-    if (is_private(name))
+    if (overlay_is_private(inode, name))
         return -EOPNOTSUPP;
     err = overlay_copy_up(inode, UINT64_MAX);
     if (err < 0)
@@ -430,7 +444,16 @@ static void adopt_root(struct inode *upper, const struct inode *lower)
     upper->ino = lower->ino;
 }
 
-struct superblock *overlay_mount(struct superblock *lower, struct superblock *upper)
+/* A kept layer must be able to hold opaque directories. */
+static int check_upper(struct inode *root)
+{
+    char value;
+    ssize_t n = root->ops->getxattr ? root->ops->getxattr(root, OVERLAY_PRIVATE_KEPT "opaque", &value, 1) : -EOPNOTSUPP;
+
+    return n == -EOPNOTSUPP || !S_ISDIR(root->mode) ? -EOPNOTSUPP : 0;
+}
+
+struct superblock *overlay_mount(struct superblock *lower, struct superblock *upper, bool kept)
 {
     struct superblock *sb = superblock_alloc("overlay", OVERLAYFS_SUPER_MAGIC);
     struct overlay_sb *o = kzalloc(sizeof(*o));
@@ -440,16 +463,21 @@ struct superblock *overlay_mount(struct superblock *lower, struct superblock *up
         return upper;
     if (!sb || !o)
         return err_ptr(-ENOMEM);
+    if (kept && check_upper(upper->root->inode) < 0)
+        return err_ptr(-EOPNOTSUPP);
     o->upper = upper;
     o->lower = lower;
+    o->kept = kept;
     mutex_init(&o->copy_mutex);
     sb->ops = &overlay_super_ops;
     sb->data = o;
     sb->flags = lower->flags & (SB_REVALIDATE | SB_NOEXEC | SB_NODEV);
-    tmpfs_set_ino_bits(upper, OVERLAY_UPPER_INO);
+    if (!kept)
+        tmpfs_set_ino_bits(upper, OVERLAY_UPPER_INO);
     if (S_ISDIR(lower_root->mode)) {
         upper_root = upper->root->inode;
-        adopt_root(upper_root, lower_root);
+        if (!kept)
+            adopt_root(upper_root, lower_root);
         inode_get(upper_root);
     }
     inode_get(lower_root);

@@ -6,19 +6,24 @@
  * goes through here. The form is Linux's overlayfs: a whiteout is a character device 0/0, an opaque directory has the
  * attribute trusted.overlay.opaque. Where Linux keeps redirects and origins in attributes, memory does here: the
  * upper inode points to its overlay inode, which is pinned where the connection couldn't be found again.
+ *
+ * An upper layer that is kept (a directory of the host) is Linux's with `userxattr`: user.overlay.opaque, because the gofer has
+ * no right to trusted attributes, and no redirects, which that option excludes: a directory of the lower layer is copied up
+ * whole before it is renamed.
  */
 #ifndef FS_OVERLAY_H
 #define FS_OVERLAY_H
 
 #include "fs/vfs.h"
 
-#define OVERLAY_OPAQUE "trusted.overlay.opaque"
 #define OVERLAY_PRIVATE "trusted.overlay."
+#define OVERLAY_PRIVATE_KEPT "user.overlay."
 #define OVERLAY_UPPER_INO (1ull << 62) /* set in numbers of files that exist above only */
 
 struct overlay_sb {
     struct superblock *upper, *lower;
     struct mutex copy_mutex; /* one copy-up at a time */
+    bool kept;               /* upper is a directory of the host */
 };
 
 struct overlay_inode {
@@ -57,6 +62,10 @@ int overlay_set_place(struct inode *inode, struct inode *parent, const struct na
 void overlay_pin(struct inode *inode);
 
 bool overlay_is_whiteout(const struct inode *upper);
+/* Let nothing of the lower layer shine through the upper directory, from now on. */
+int overlay_set_opaque(const struct inode *overlay, struct inode *upper);
+/* Is this attribute one of overlayfs's own? */
+bool overlay_is_private(const struct inode *overlay, const char *name);
 /* A layer's inode of a name; NULL: there is none (or no directory); or err_ptr. */
 struct inode *overlay_layer_lookup(struct inode *dir, const struct name *name);
 
@@ -66,6 +75,8 @@ extern const struct inode_ops overlay_dir_inode_ops, overlay_inode_ops;
 
 /* Bring the file, and the directories above it, into the upper layer. size_limit: no more data than this is needed. */
 int overlay_copy_up(struct inode *inode, uint64_t size_limit);
+/* Make a merged directory of a kept layer one of the upper layer only, with everything below it, so that it can be moved. */
+int overlay_unmerge(struct inode *inode);
 
 /* --- overlay_names.c --- */
 
@@ -86,7 +97,13 @@ extern const struct file_ops overlay_dir_file_ops;
 
 bool overlay_offer_inode(struct file *outer, const struct name *name, struct inode *lower); /* for dir_emit_inode */
 
+/* Call fn for every name that is visible in the directory until it returns an error. */
+int overlay_for_each(struct inode *dir, int (*fn)(struct inode *dir, const struct name *name, void *arg), void *arg);
+
 /* 0 if nothing is visible in the directory (whiteouts above are removed then), -ENOTEMPTY, or another error. */
 int overlay_check_empty(struct inode *dir);
+
+/* Nothing is to be hidden in this directory any more. */
+int overlay_remove_whiteouts(struct inode *dir);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "fs/overlay.h"
 #include "lib/kmalloc.h"
+#include "lib/list.h"
 #include "lib/string.h"
 
 #define COPY_CHUNK (256u << 10)
@@ -94,11 +95,12 @@ static int copy_xattr(struct inode *lower, struct inode *upper, const char *name
     if (n < 0)
         return n == -ENODATA || n == -EOPNOTSUPP ? 0 : (int)n;
     err = upper->ops->setxattr(upper, name, value, (size_t)n, 0);
-    return err == -EOPNOTSUPP ? 0 : err; /* ACLs and the like have no place above */
+    return err == -EOPNOTSUPP || err == -EPERM ? 0 : err; /* ACLs, labels and the like have no place above */
 }
 
-static int copy_xattrs(struct inode *lower, struct inode *upper)
+static int copy_xattrs(const struct inode *inode, struct inode *upper)
 {
+    struct inode *lower = overlay_i(inode)->lower;
     char *list;
     ssize_t len;
     int err = 0;
@@ -109,24 +111,30 @@ static int copy_xattrs(struct inode *lower, struct inode *upper)
     if (!list)
         return -ENOMEM;
     len = lower->ops->listxattr(lower, list, XATTR_LIST_SIZE);
-    for (ssize_t pos = 0; err == 0 && pos < len; pos += (ssize_t)strlen(list + pos) + 1)
-        err = copy_xattr(lower, upper, list + pos, list + XATTR_LIST_SIZE);
+    for (ssize_t pos = 0; err == 0 && pos < len; pos += (ssize_t)strlen(list + pos) + 1) {
+        if (!overlay_is_private(inode, list + pos))
+            err = copy_xattr(lower, upper, list + pos, list + XATTR_LIST_SIZE);
+    }
     kfree(list);
     return err;
 }
 
+/*
+ * The owner first, for chown(2) takes away mode bits. Where the host doesn't let us give files away, what is copied up belongs to
+ * who started the sandbox.
+ */
 static int copy_attributes(const struct inode *from, struct inode *to)
 {
+    struct attr owner = { .valid = ATTR_UID | ATTR_GID, .uid = from->uid, .gid = from->gid };
     struct attr attr = {
-        .valid = ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME | ATTR_MTIME,
+        .valid = ATTR_MODE | ATTR_ATIME | ATTR_MTIME,
         .mode = from->mode & 07777,
-        .uid = from->uid,
-        .gid = from->gid,
         .atime = from->atime,
         .mtime = from->mtime,
     };
+    int err = to->uid == from->uid && to->gid == from->gid ? 0 : to->ops->setattr(to, &owner);
 
-    return to->ops->setattr(to, &attr);
+    return err < 0 && err != -EPERM ? err : to->ops->setattr(to, &attr);
 }
 
 /* --- inodes --- */
@@ -163,7 +171,7 @@ static int fill_upper(const struct inode *inode, struct inode *upper, struct ino
     if (S_ISREG(inode->mode))
         err = copy_data(lower, upper, size_limit);
     if (err == 0)
-        err = copy_xattrs(lower, upper);
+        err = copy_xattrs(inode, upper);
     if (err == 0 && !S_ISLNK(inode->mode))
         err = copy_attributes(inode, upper);
     if (err == 0 && S_ISREG(inode->mode) && overlay_i(inode)->parent && inode->nlink > 0) {
@@ -184,12 +192,35 @@ static void undo(const struct inode *inode, struct inode *upper, struct inode *d
     inode_put(upper);
 }
 
+/* A directory isn't changed by what is copied up into it. */
+static void restore_times(const struct inode *overlay, struct inode *dir, const struct inode *before)
+{
+    struct attr attr = { .valid = ATTR_ATIME | ATTR_MTIME, .atime = before->atime, .mtime = before->mtime };
+
+    if (overlay_sb(overlay)->kept) {
+        dir->ops->setattr(dir, &attr);
+        return;
+    }
+    dir->mtime = before->mtime;
+    dir->ctime = before->ctime;
+}
+
+/* In memory the copy can be made to look like the original in everything. */
+static void adopt(const struct inode *inode, struct inode *upper)
+{
+    upper->ino = inode->ino;
+    upper->uid = inode->uid;
+    upper->gid = inode->gid;
+    upper->atime = inode->atime;
+    upper->mtime = inode->mtime;
+}
+
 /* The directory above has an upper inode (`dir`) already; for nameless files it is the upper root. */
 static int copy_one(struct inode *inode, struct inode *dir, uint64_t size_limit)
 {
     struct overlay_inode *o = overlay_i(inode);
     const struct name name = { o->name, o->name ? strlen(o->name) : 0 };
-    struct timestamp mtime = dir->mtime, ctime = dir->ctime;
+    const struct inode before = *dir;
     struct inode *upper;
     int err = vfs_getattr(o->lower, STATX_BASIC_STATS);
 
@@ -202,18 +233,14 @@ static int copy_one(struct inode *inode, struct inode *dir, uint64_t size_limit)
     if (is_err(upper))
         return (int)ptr_err(upper);
     err = fill_upper(inode, upper, dir, &name, size_limit);
-    dir->mtime = mtime;
-    dir->ctime = ctime;
+    restore_times(inode, dir, &before);
     if (err < 0) {
         undo(inode, upper, dir, &name);
         return err;
     }
-    upper->ino = inode->ino;
     upper->overlay = inode;
-    upper->uid = inode->uid;
-    upper->gid = inode->gid;
-    upper->atime = inode->atime;
-    upper->mtime = inode->mtime;
+    if (!overlay_sb(inode)->kept)
+        adopt(inode, upper);
     o->own_nlink = !S_ISDIR(inode->mode);
     if (o->own_nlink && o->lower->nlink > 1)
         overlay_pin(inode); /* other names of the lower file must lead here as well */
@@ -249,5 +276,89 @@ int overlay_copy_up(struct inode *inode, uint64_t size_limit)
         inode_put(next);
     }
     mutex_unlock(&o->copy_mutex);
+    return err;
+}
+
+/* --- whole trees --- */
+
+/* A directory of the tree; a list of them, parents first. */
+struct tree_node {
+    struct list node;
+    struct inode *dir;
+};
+
+static int tree_add(struct list *todo, struct inode *dir)
+{
+    struct tree_node *t = kmalloc(sizeof(*t));
+
+    if (!t)
+        return -ENOMEM;
+    inode_get(dir);
+    t->dir = dir;
+    list_push_back(todo, &t->node);
+    return 0;
+}
+
+static int tree_entry(struct inode *dir, const struct name *name, void *todo)
+{
+    struct inode *inode = NULL;
+    bool negative = false;
+    int n = dir->ops->lookup_path(dir, name, 1, VFS_NO_OPEN, &inode, &negative), err;
+
+    if (n <= 0)
+        return n == -ENOENT ? 0 : n;
+    err = overlay_copy_up(inode, UINT64_MAX);
+    if (err == 0 && S_ISDIR(inode->mode))
+        err = tree_add(todo, inode);
+    inode_put(inode);
+    return err;
+}
+
+/* Everything of the directory is above, and it or one above it is opaque. */
+static int detach(struct inode *dir)
+{
+    struct overlay_inode *o = overlay_i(dir);
+    struct inode *lower = o->lower;
+    int err;
+
+    if (!lower)
+        return 0;
+    err = overlay_remove_whiteouts(dir);
+    if (err < 0)
+        return err;
+    o->lower = NULL;
+    if (lower->overlay == dir)
+        lower->overlay = NULL;
+    inode_put(lower);
+    overlay_sync_attr(dir);
+    return 0;
+}
+
+/*
+ * First all copies, then the mark that hides what is below, then the whiteouts that nobody needs any more: whoever looks at the
+ * layers at any time sees the same tree.
+ */
+int overlay_unmerge(struct inode *inode)
+{
+    struct list dirs = LIST_INIT(dirs);
+    struct tree_node *t;
+    int err = overlay_copy_up(inode, UINT64_MAX);
+
+    if (err == 0)
+        err = tree_add(&dirs, inode);
+    list_for_each(t, &dirs, node) { /* grows while it is gone through */
+        if (err == 0 && overlay_i(t->dir)->lower)
+            err = overlay_for_each(t->dir, tree_entry, &dirs);
+    }
+    if (err == 0)
+        err = overlay_set_opaque(inode, overlay_i(inode)->upper);
+    while (!list_empty(&dirs)) {
+        t = list_first(&dirs, struct tree_node, node);
+        list_remove(&t->node);
+        if (err == 0)
+            err = detach(t->dir);
+        inode_put(t->dir);
+        kfree(t);
+    }
     return err;
 }

@@ -107,6 +107,17 @@ static bool is_dots(const char *name, size_t len)
     return name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'));
 }
 
+/* A file that was copied up keeps its number while it is known; in memory the copy has taken it over. */
+static uint64_t shown_ino(const struct inode *upper_dir, uint64_t ino)
+{
+    struct inode *inode = inode_find(upper_dir->sb, ino);
+
+    if (inode && inode->overlay)
+        ino = inode->overlay->ino;
+    inode_put(inode);
+    return ino;
+}
+
 static bool collect_upper(void *ctx, const char *name, size_t len, uint64_t ino, uint64_t next_pos UNUSED, uint8_t type)
 {
     struct collect *c = ctx;
@@ -115,7 +126,7 @@ static bool collect_upper(void *ctx, const char *name, size_t len, uint64_t ino,
 
     if (is_dots(name, len))
         return true;
-    e = add_entry(c->merged, name, len, ino, type);
+    e = add_entry(c->merged, name, len, shown_ino(c->upper, ino), type);
     if (!e) {
         c->full = true;
         return false;
@@ -186,9 +197,43 @@ static int merge(struct inode *dir, struct file *outer, struct merged **ret)
     return 0;
 }
 
+int overlay_for_each(struct inode *dir, int (*fn)(struct inode *dir, const struct name *name, void *arg), void *arg)
+{
+    struct merged *m;
+    int err = merge(dir, NULL, &m);
+
+    if (err < 0)
+        return err;
+    for (size_t i = 0; i < m->count && err == 0; i++) {
+        const struct name name = { entry_at(m, i)->name, entry_at(m, i)->len };
+
+        if (!entry_at(m, i)->whiteout)
+            err = fn(dir, &name, arg);
+    }
+    merged_free(m);
+    return err;
+}
+
+static int remove_whiteouts(struct inode *upper, const struct merged *m)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < m->count && err == 0; i++) {
+        const struct name name = { entry_at(m, i)->name, entry_at(m, i)->len };
+        struct inode *node = entry_at(m, i)->whiteout ? overlay_layer_lookup(upper, &name) : NULL;
+
+        if (is_err(node)) {
+            err = (int)ptr_err(node);
+        } else if (node) {
+            err = upper->ops->unlink(upper, &name, node);
+            inode_put(node);
+        }
+    }
+    return err;
+}
+
 int overlay_check_empty(struct inode *dir)
 {
-    struct inode *upper = overlay_i(dir)->upper;
     struct merged *m;
     int err = merge(dir, NULL, &m);
 
@@ -198,17 +243,20 @@ int overlay_check_empty(struct inode *dir)
         if (!entry_at(m, i)->whiteout)
             err = -ENOTEMPTY;
     }
-    for (size_t i = 0; i < m->count && err == 0; i++) {
-        const struct name name = { entry_at(m, i)->name, entry_at(m, i)->len };
-        struct inode *node = overlay_layer_lookup(upper, &name);
+    if (err == 0)
+        err = remove_whiteouts(overlay_i(dir)->upper, m);
+    merged_free(m);
+    return err;
+}
 
-        if (is_err(node)) {
-            err = (int)ptr_err(node);
-        } else if (node) {
-            err = upper->ops->unlink(upper, &name, node);
-            inode_put(node);
-        }
-    }
+int overlay_remove_whiteouts(struct inode *dir)
+{
+    struct merged *m;
+    int err = merge(dir, NULL, &m);
+
+    if (err < 0)
+        return err;
+    err = remove_whiteouts(overlay_i(dir)->upper, m);
     merged_free(m);
     return err;
 }
@@ -236,7 +284,7 @@ static int restart(struct file *f, struct overlay_dir *d)
     struct inode *only = overlay_real(f->inode);
 
     drop_state(d);
-    if (o->upper && o->lower)
+    if (o->upper && (o->lower || overlay_sb(f->inode)->kept)) /* a kept layer may have whiteouts anywhere */
         return merge(f->inode, f, &d->merged);
     d->inner = vfs_open_inode(only, NULL, NULL, O_RDONLY | O_DIRECTORY | O_LARGEFILE);
     if (is_err(d->inner)) {
@@ -286,9 +334,20 @@ static int overlay_readdir(struct file *f, emit_fn emit, void *ctx)
     return err;
 }
 
-static int overlay_dir_fsync(struct file *f UNUSED, bool data_only UNUSED)
+static int overlay_dir_fsync(struct file *f, bool data_only)
 {
-    return 0; /* the upper layer is memory */
+    struct inode *upper = overlay_i(f->inode)->upper;
+    struct file *dir;
+    int err;
+
+    if (!upper || !overlay_sb(f->inode)->kept)
+        return 0;
+    dir = vfs_open_inode(upper, NULL, NULL, O_RDONLY | O_DIRECTORY | O_LARGEFILE);
+    if (is_err(dir))
+        return (int)ptr_err(dir);
+    err = dir->ops->fsync ? dir->ops->fsync(dir, data_only) : 0;
+    file_put(dir);
+    return err;
 }
 
 static void overlay_dir_release(struct file *f)

@@ -138,8 +138,14 @@ struct inode *overlay_mkdir(struct inode *dir, const struct name *name, uint32_t
         return err_ptr(err);
     upper = overlay_i(dir)->upper;
     made = upper->ops->mkdir(upper, name, mode);
-    if (!is_err(made) && overlay_i(dir)->lower && made->ops->setxattr)
-        made->ops->setxattr(made, OVERLAY_OPAQUE, "y", 1, 0);
+    if (!is_err(made) && overlay_i(dir)->lower && (covered || !overlay_sb(dir)->kept)) {
+        err = overlay_set_opaque(dir, made);
+        if (err < 0) {
+            upper->ops->rmdir(upper, name, made);
+            inode_put(made);
+            made = err_ptr(err);
+        }
+    }
     return finish(dir, name, made, covered);
 }
 
@@ -281,6 +287,20 @@ static int ensure_above(struct inode *dir, const struct name *name, struct inode
     return node ? 0 : upper->ops->link(overlay_i(inode)->upper, upper, name);
 }
 
+/* A directory whose other part a kept layer couldn't find again under another name. */
+static bool is_merged(const struct inode *inode)
+{
+    return overlay_sb(inode)->kept && S_ISDIR(inode->mode) && overlay_i(inode)->lower;
+}
+
+/* Before a directory gets a name that the lower layer has as well. */
+static int hide_below(struct inode *inode)
+{
+    if (!S_ISDIR(inode->mode) || !overlay_sb(inode)->kept)
+        return 0;
+    return overlay_set_opaque(inode, overlay_i(inode)->upper);
+}
+
 static int copy_up_all(struct inode *old_dir, struct inode *inode, struct inode *new_dir, const struct name *old_name)
 {
     int err = overlay_copy_up(old_dir, UINT64_MAX);
@@ -288,7 +308,7 @@ static int copy_up_all(struct inode *old_dir, struct inode *inode, struct inode 
     if (err == 0)
         err = overlay_copy_up(new_dir, UINT64_MAX);
     if (err == 0)
-        err = overlay_copy_up(inode, UINT64_MAX);
+        err = is_merged(inode) ? overlay_unmerge(inode) : overlay_copy_up(inode, UINT64_MAX);
     return err < 0 ? err : ensure_above(old_dir, old_name, inode);
 }
 
@@ -303,16 +323,20 @@ static void moved(struct inode *inode, struct inode *dir, const struct name *nam
         return;
     if (o->lower)
         overlay_pin(inode);
-    else if (!above_only && o->upper->ops->setxattr)
-        o->upper->ops->setxattr(o->upper, OVERLAY_OPAQUE, "y", 1, 0);
+    else if (!above_only && !overlay_sb(inode)->kept)
+        overlay_set_opaque(inode, o->upper);
 }
 
 static int exchange(struct inode *old_dir, const struct name *old_name, struct inode *inode, struct inode *new_dir,
                     const struct name *new_name, struct inode *target)
 {
     struct inode *from = overlay_i(old_dir)->upper;
-    int err = overlay_copy_up(target, UINT64_MAX);
+    int err = is_merged(target) ? overlay_unmerge(target) : overlay_copy_up(target, UINT64_MAX);
 
+    if (err == 0)
+        err = hide_below(target);
+    if (err == 0)
+        err = hide_below(inode);
     if (err == 0)
         err = ensure_above(new_dir, new_name, target);
     if (err == 0)
@@ -352,7 +376,13 @@ static int replace(struct inode *old_dir, const struct name *old_name, struct in
     above = target_above(new_dir, new_name, &whiteout);
     if (is_err(above))
         return (int)ptr_err(above);
+    if (whiteout || target) {
+        err = hide_below(inode);
+        if (err < 0)
+            goto put;
+    }
     err = from->ops->rename(from, old_name, overlay_i(inode)->upper, to, new_name, above, 0);
+put:
     if (err < 0 && whiteout)
         make_whiteout(new_dir, new_name);
     inode_put(above);

@@ -373,7 +373,8 @@ struct superblock *gofer_mount(uint32_t export, bool readonly, enum boot_cache c
 struct superblock *procfs_mount(void);
 struct superblock *devfs_mount(void);
 struct superblock *tmpfs_mount(uint32_t root_mode, uint64_t size_limit); /* bytes; 0: half of memory */
-struct superblock *overlay_mount(struct superblock *lower, struct superblock *upper);
+/* kept: upper is a directory of the host, and what it says must be all that there is to know. */
+struct superblock *overlay_mount(struct superblock *lower, struct superblock *upper, bool kept);
 
 /* Special files, by the pipe and device code; fill f->ops and f->data. 0 or -errno. */
 long fifo_open(struct inode *inode, struct file *f);
