@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -190,7 +191,7 @@ static int filtered_ptrace(void)
 
 static int filtered_device(void)
 {
-    return filtered() ? 1 : mknod("/tmp/x", S_IFCHR, 0);
+    return filtered() ? 1 : mknod("/tmp/x", S_IFCHR, makedev(1, 3));
 }
 
 static int filtered_sti(void)
