@@ -65,6 +65,7 @@ extern const struct file_ops tmpfs_file_ops;
 void tmpfs_set_ino_bits(struct superblock *sb, uint64_t bits);
 
 int tmpfs_truncate(struct inode *inode, uint64_t size);
+uint64_t tmpfs_page_count(const struct inode *inode, uint64_t first, uint64_t end); /* pages with memory in [first, end) */
 
 /* page_map (page_map.c): pure but for its node allocation. */
 gpa_t page_map_get(const struct page_map *map, uint64_t index);

@@ -244,6 +244,16 @@ static int tmpfs_fallocate(struct file *f, int mode, uint64_t offset, uint64_t l
     return err;
 }
 
+uint64_t tmpfs_page_count(const struct inode *inode, uint64_t first, uint64_t end)
+{
+    uint64_t count = 0;
+
+    end = MIN(end, PAGE_UP(inode->size) >> PAGE_SHIFT);
+    for (uint64_t i = first; (i = page_map_next(pages_of(inode), i, end, false)) < end; i++)
+        count++;
+    return count;
+}
+
 static loff_t tmpfs_seek(struct file *f, loff_t offset, int whence)
 {
     uint64_t size = f->inode->size;

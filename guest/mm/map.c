@@ -59,6 +59,16 @@ static long check_lock_limit(const struct mm *mm, uint64_t pages)
 
 /* --- munmap --- */
 
+bool mm_is_sealed(struct mm *mm, uaddr_t start, uaddr_t end)
+{
+    if (likely(!mm->sealed))
+        return false;
+    for (struct vma *vma = mm_find(mm, start); vma && vma->start < end; vma = mm_next(vma))
+        if (vma->flags & VMA_SEALED)
+            return true;
+    return false;
+}
+
 /* Split VMAs and huge pages at the edges of [start, end). */
 static long isolate(struct mm *mm, uaddr_t start, uaddr_t end)
 {
@@ -101,6 +111,8 @@ static long unmap_range(struct mm *mm, uaddr_t start, uaddr_t end)
 
     if (vma_range_is_free(mm, start, end))
         return 0;
+    if (mm_is_sealed(mm, start, end))
+        return -EPERM;
     r = isolate(mm, start, end);
     if (r < 0)
         return r;
@@ -405,6 +417,10 @@ static long protect_range(struct mm *mm, uaddr_t start, uaddr_t end, uint32_t pr
             r = -ENOMEM;
             break;
         }
+        if (vma->flags & VMA_SEALED) {
+            r = -EPERM;
+            break;
+        }
         if (vma->prot != prot) {
             r = check_protection(mm, vma, prot);
             if (r == 0)
@@ -669,5 +685,7 @@ long mm_mremap(struct mm *mm, uaddr_t old_addr, uint64_t old_len, uint64_t new_l
         return -EINVAL;
     if (m.old_len > m.vma->end - old_addr)
         return -EFAULT;
+    if (mm_is_sealed(mm, old_addr, old_addr + MAX(m.old_len, PAGE_SIZE)))
+        return -EPERM;
     return remap_checked(&m);
 }

@@ -120,6 +120,7 @@ static void copy_fields(struct mm *child, const struct mm *parent)
     child->env_start = parent->env_start;
     child->env_end = parent->env_end;
     child->vdso = parent->vdso;
+    child->sealed = parent->sealed;
     memcpy(child->auxv, parent->auxv, sizeof(child->auxv));
     child->auxv_size = parent->auxv_size;
     child->exe = parent->exe;

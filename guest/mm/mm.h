@@ -27,6 +27,9 @@ enum vma_flags {
     VMA_WIPEONFORK = 1 << 7,
     VMA_HUGE = 1 << 8,
     VMA_NOHUGE = 1 << 9,
+    VMA_SEALED = 1 << 10, /* mseal(2) */
+    VMA_POLICY_SHIFT = 16, /* mbind(2): mode and mode flags, see sys/mempolicy.c */
+    VMA_POLICY_MASK = 0x7f << VMA_POLICY_SHIFT,
 };
 
 struct vma {
@@ -68,6 +71,7 @@ struct mm {
     uint64_t vma_seq;     /* changes with the VMAs: whoever slept compares it */
     uint64_t data_pages;  /* private writable, for RLIMIT_DATA */
     uint64_t shared_pages, stack_pages, exec_pages; /* mapped by VMAs, for /proc/PID/status */
+    bool sealed;            /* some VMA is VMA_SEALED */
     uint32_t default_flags; /* VMA_LOCKED after mlockall(MCL_FUTURE) */
     uint32_t flush_count;   /* stale TLB entries (mm/pagetable.c) */
     uaddr_t flush_addr;
@@ -164,6 +168,9 @@ long mm_pin_page(struct mm *mm, uaddr_t addr, uint32_t access, gpa_t *ret_gpa);
  * private copy that stays read-only for the app. -EFAULT for shared mappings.
  */
 long mm_pin_copy(struct mm *mm, uaddr_t addr, gpa_t *ret_gpa);
+
+/* Is any part of the range sealed (mseal(2))? */
+bool mm_is_sealed(struct mm *mm, uaddr_t start, uaddr_t end);
 
 struct vma *mm_find(struct mm *mm, uaddr_t addr); /* lowest with addr < end; may start above */
 struct vma *mm_next(struct vma *vma);

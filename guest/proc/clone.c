@@ -149,6 +149,7 @@ static void copy_thread_state(struct thread *t, uint64_t flags)
     t->sched_policy = reset ? SCHED_NORMAL : self->sched_policy;
     t->sched_priority = reset ? 0 : self->sched_priority;
     t->ioprio = self->ioprio;
+    t->mempolicy = self->mempolicy;
     if (!(flags & CLONE_VM) || (flags & CLONE_VFORK)) {
         t->altstack_sp = self->altstack_sp;
         t->altstack_size = self->altstack_size;

@@ -90,6 +90,7 @@ struct thread {
     bool sched_reset_on_fork;
     uint64_t timer_slack_ns;
     uint32_t ioprio;
+    uint8_t mempolicy;       /* set_mempolicy(2): sys/mempolicy.c */
     uint8_t seccomp_mode;    /* SECCOMP_MODE_*: its calls are looked at by proc/seccomp.c */
     struct seccomp_filter *seccomp;
     struct sem_undo_list *sem_undo; /* System V semaphores: what SEM_UNDO gives back; ipc/sem.c */

@@ -6,6 +6,7 @@
 
 #include "fs/file.h"
 #include "mm/mm.h"
+#include "mm/vma.h"
 #include "sys/syscall.h"
 
 SYSCALL_DEFINE1(brk, uaddr_t, brk)
@@ -46,6 +47,37 @@ SYSCALL_DEFINE5(mremap, uaddr_t, old_addr, uint64_t, old_len, uint64_t, new_len,
                 uaddr_t, new_addr)
 {
     return mm_mremap(current->mm, old_addr, old_len, new_len, flags, new_addr);
+}
+
+/* As Linux since 4.0: not several views within one mapping, but a mapping of its own for each. */
+SYSCALL_DEFINE5(remap_file_pages, uaddr_t, addr, uint64_t, size, int, prot, uint64_t, page, int, flags)
+{
+    const struct vma *vma, *next;
+    struct file *file;
+    uint32_t rights;
+    long r;
+
+    addr = PAGE_DOWN(addr);
+    size = PAGE_DOWN(size);
+    if (prot || size == 0 || addr + size < addr || page + (size >> PAGE_SHIFT) < page || page > UINT64_MAX >> PAGE_SHIFT)
+        return -EINVAL;
+    vma = mm_find(current->mm, addr);
+    if (!vma || vma->start > addr || !(vma->flags & VMA_SHARED) || !vma->file)
+        return -EINVAL;
+    for (next = vma; next->end < addr + size;) {
+        const struct vma *after = mm_next((struct vma *)(uintptr_t)next);
+
+        if (!after || after->start != next->end || after->file != vma->file || after->prot != vma->prot)
+            return -EINVAL;
+        next = after;
+    }
+    file = vma->file;
+    rights = vma->prot;
+    file_get(file);
+    r = mm_mmap(current->mm, addr, size, (int)rights, MAP_SHARED | MAP_FIXED | MAP_POPULATE | (flags & MAP_NONBLOCK), file,
+                page << PAGE_SHIFT);
+    file_put(file);
+    return r < 0 ? r : 0;
 }
 
 /* --- protection keys, as on a CPU without them --- */

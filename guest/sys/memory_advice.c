@@ -10,6 +10,7 @@
 #include "mm/mm.h"
 #include "mm/pagetable.h"
 #include "mm/vma.h"
+#include "sys/memory_advice.h"
 #include "sys/syscall.h"
 
 #ifndef MADV_DONTNEED_LOCKED
@@ -131,6 +132,18 @@ static long remove_pages(const struct vma *vma, uaddr_t start, uaddr_t end)
     return r;
 }
 
+/* mseal(2): advice after which other content is read. Who may write the memory could change that anyway. */
+static bool discards(int advice)
+{
+    return advice == MADV_FREE || advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_REMOVE ||
+           advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+}
+
+static bool may_discard(const struct vma *vma)
+{
+    return (vma->flags & VMA_SHARED) || (vma->prot & PROT_WRITE);
+}
+
 /* The advice for [start, end), which lies in *vma; may exchange *vma for the VMA of that part. */
 static long advise(struct mm *mm, struct vma **vma, uaddr_t start, uaddr_t end, int advice)
 {
@@ -140,6 +153,8 @@ static long advise(struct mm *mm, struct vma **vma, uaddr_t start, uaddr_t end, 
         return -EINVAL;
     if (advice == MADV_DOFORK && ((*vma)->flags & VMA_SPECIAL))
         return -EINVAL;
+    if (unlikely((*vma)->flags & VMA_SEALED) && discards(advice) && !may_discard(*vma))
+        return -EPERM;
     if (flags_of_advice(advice, &change))
         return change_flags(mm, vma, start, end, change);
     switch (advice) {
@@ -180,15 +195,49 @@ static long advise_range(struct mm *mm, uaddr_t start, uaddr_t end, int advice)
     return r ? r : hole;
 }
 
-SYSCALL_DEFINE3(madvise, uaddr_t, addr, uint64_t, len, int, advice)
+long madvise_memory(struct mm *mm, uaddr_t addr, uint64_t len, int advice)
 {
     if (!is_known_advice(advice) || !valid_range(addr, &len))
         return -EINVAL;
     if (len == 0)
         return 0;
     if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
-        return mm_populate(current->mm, addr, len, advice == MADV_POPULATE_WRITE);
-    return advise_range(current->mm, addr, addr + len, advice);
+        return mm_populate(mm, addr, len, advice == MADV_POPULATE_WRITE);
+    return advise_range(mm, addr, addr + len, advice);
+}
+
+SYSCALL_DEFINE3(madvise, uaddr_t, addr, uint64_t, len, int, advice)
+{
+    return madvise_memory(current->mm, addr, len, advice);
+}
+
+/* --- flags of a range --- */
+
+long change_range_flags(struct mm *mm, uaddr_t start, uaddr_t end, uint32_t set, uint32_t clear)
+{
+    const struct flag_change change = { set, clear };
+    struct vma *vma;
+    long r = 0;
+
+    for (vma = mm_find(mm, start); vma && vma->start < end && r == 0; vma = mm_next(vma))
+        r = change_flags(mm, &vma, start, end, change);
+    pt_flush(mm);
+    vma_merge_range(mm, start, end);
+    return r;
+}
+
+SYSCALL_DEFINE3(mseal, uaddr_t, addr, uint64_t, len, uint64_t, flags)
+{
+    struct mm *mm = current->mm;
+
+    if (flags || !valid_range(addr, &len))
+        return -EINVAL;
+    if (len == 0)
+        return 0;
+    if (!vma_covers(mm, addr, addr + len))
+        return -ENOMEM;
+    mm->sealed = true;
+    return change_range_flags(mm, addr, addr + len, VMA_SEALED, 0);
 }
 
 /* --- mincore --- */

@@ -1,5 +1,5 @@
 /*
- * NUMA policies on a machine with one node: whatever is asked for is checked, and then is already
+ * NUMA policies on a machine with one node: whatever is asked for is checked, remembered, and already
  * so. Arguments as in Linux's mm/mempolicy.c.
  */
 #include <linux/mempolicy.h>
@@ -8,6 +8,7 @@
 #include "mm/mm.h"
 #include "mm/pagetable.h"
 #include "mm/vma.h"
+#include "sys/memory_advice.h"
 #include "sys/syscall.h"
 
 #define NODE_MASK 1ull /* the nodes that there are */
@@ -40,8 +41,41 @@ static long fetch_nodes(uaddr_t addr, uint64_t maxnode, uint64_t *ret)
     return mask & ~NODE_MASK ? -EINVAL : 0;
 }
 
-static long check_policy(int mode, uaddr_t nodes_addr, uint64_t maxnode)
+/*
+ * A policy in seven bits: four of mode, three of mode flags. Which nodes it names needs no place: node 0, or none for
+ * MPOL_DEFAULT and MPOL_LOCAL.
+ */
+#define MODE_BITS 4
+#define FLAGS_SHIFT 13 /* of MPOL_F_NUMA_BALANCING, the lowest */
+
+static uint32_t encode(int policy)
 {
+    return ((uint32_t)policy & 15) | (uint32_t)(policy >> FLAGS_SHIFT & 7) << MODE_BITS;
+}
+
+static int32_t decode(uint32_t code)
+{
+    return (int32_t)((code & 15) | (code >> MODE_BITS) << FLAGS_SHIFT);
+}
+
+static int mode_of(uint32_t code)
+{
+    return (int)(code & 15);
+}
+
+static uint64_t nodes_of(uint32_t code)
+{
+    return mode_of(code) == MPOL_DEFAULT || mode_of(code) == MPOL_LOCAL ? 0 : (uint64_t)NODE_MASK;
+}
+
+static uint32_t policy_of(const struct vma *vma)
+{
+    return (vma->flags & VMA_POLICY_MASK) >> VMA_POLICY_SHIFT;
+}
+
+static long check_policy(int mode, uaddr_t nodes_addr, uint64_t maxnode, uint32_t *ret)
+{
+    const int whole = mode;
     int flags = mode & MPOL_MODE_FLAGS;
     uint64_t nodes;
     long r;
@@ -53,19 +87,28 @@ static long check_policy(int mode, uaddr_t nodes_addr, uint64_t maxnode)
     r = fetch_nodes(nodes_addr, maxnode, &nodes);
     if (r < 0)
         return r;
-    if (mode == MPOL_DEFAULT || mode == MPOL_LOCAL)
-        return nodes ? -EINVAL : 0;
-    return nodes || mode == MPOL_PREFERRED ? 0 : -EINVAL;
+    if (mode == MPOL_DEFAULT || mode == MPOL_LOCAL ? nodes != 0 : !nodes && mode != MPOL_PREFERRED)
+        return -EINVAL;
+    *ret = encode(mode == MPOL_PREFERRED && !nodes ? MPOL_LOCAL | flags : whole);
+    return 0;
 }
 
 SYSCALL_DEFINE3(set_mempolicy, int, mode, uaddr_t, nodes, uint64_t, maxnode)
 {
-    return check_policy(mode, nodes, maxnode);
+    uint32_t code;
+    long r = check_policy(mode, nodes, maxnode, &code);
+
+    if (r == 0)
+        current->mempolicy = (uint8_t)code;
+    return r;
 }
 
 SYSCALL_DEFINE6(mbind, uaddr_t, addr, uint64_t, len, int, mode, uaddr_t, nodes, uint64_t, maxnode,
                 uint32_t, flags)
 {
+    uint32_t code;
+    long r;
+
     if (addr % PAGE_SIZE || (flags & ~(uint32_t)(MPOL_MF_STRICT | MPOL_MF_MOVE | MPOL_MF_MOVE_ALL)))
         return -EINVAL;
     len = PAGE_UP(len);
@@ -73,7 +116,10 @@ SYSCALL_DEFINE6(mbind, uaddr_t, addr, uint64_t, len, int, mode, uaddr_t, nodes, 
         return -EINVAL;
     if (len && !vma_covers(current->mm, addr, addr + len))
         return -EFAULT;
-    return check_policy(mode, nodes, maxnode);
+    r = check_policy(mode, nodes, maxnode, &code);
+    if (r == 0 && len)
+        r = change_range_flags(current->mm, addr, addr + len, code << VMA_POLICY_SHIFT, VMA_POLICY_MASK & ~(code << VMA_POLICY_SHIFT));
+    return r;
 }
 
 static long put_nodes(uaddr_t addr, uint64_t maxnode, uint64_t mask)
@@ -96,7 +142,8 @@ static long put_nodes(uaddr_t addr, uint64_t maxnode, uint64_t mask)
 SYSCALL_DEFINE5(get_mempolicy, uaddr_t, mode_addr, uaddr_t, nodes, uint64_t, maxnode, uaddr_t, addr,
                 uint64_t, flags)
 {
-    int32_t mode = MPOL_DEFAULT; /* or, with MPOL_F_NODE, node 0: the same number */
+    uint32_t code = current->mempolicy;
+    int32_t mode;
 
     if (flags & ~(uint64_t)(MPOL_F_NODE | MPOL_F_ADDR | MPOL_F_MEMS_ALLOWED))
         return -EINVAL;
@@ -107,12 +154,14 @@ SYSCALL_DEFINE5(get_mempolicy, uaddr_t, mode_addr, uaddr_t, nodes, uint64_t, max
 
         if (!vma || vma->start > addr)
             return -EFAULT;
+        code = policy_of(vma);
     } else if (addr || (flags & MPOL_F_NODE)) {
         return -EINVAL;
     }
+    mode = flags & MPOL_F_NODE ? 0 : decode(code); /* a page's node is 0 */
     if (mode_addr && put_user(mode, mode_addr) < 0)
         return -EFAULT;
-    return put_nodes(nodes, maxnode, 0);
+    return put_nodes(nodes, maxnode, nodes_of(code));
 }
 
 SYSCALL_DEFINE4(migrate_pages, int, pid, uint64_t, maxnode, uaddr_t, old_nodes, uaddr_t, new_nodes)
@@ -130,9 +179,24 @@ SYSCALL_DEFINE4(migrate_pages, int, pid, uint64_t, maxnode, uaddr_t, old_nodes, 
 SYSCALL_DEFINE4(set_mempolicy_home_node, uaddr_t, addr, uint64_t, len, uint64_t, node, uint64_t,
                 flags)
 {
-    if (addr % PAGE_SIZE || flags || node != 0 || addr + PAGE_UP(len) < addr)
+    uaddr_t end = addr + PAGE_UP(len);
+    long r = -ENOENT;
+
+    if (addr % PAGE_SIZE || flags || node != 0 || end < addr)
         return -EINVAL;
-    return 0;
+    if (end == addr)
+        return 0;
+    /* Node 0 is home already. */
+    for (struct vma *vma = mm_find(current->mm, addr); vma && vma->start < end; vma = mm_next(vma)) {
+        int mode = mode_of(policy_of(vma));
+
+        if (mode == MPOL_DEFAULT)
+            continue;
+        if (mode != MPOL_BIND && mode != MPOL_PREFERRED_MANY)
+            return -EOPNOTSUPP;
+        r = 0;
+    }
+    return r;
 }
 
 /* Where the page at addr is: node 0, or why it isn't anywhere. */

@@ -1,13 +1,21 @@
 /*
- * process_vm_readv and process_vm_writev: copy between the caller's memory and another process's.
+ * Calls on the memory of another process: process_vm_readv and process_vm_writev, which copy, and advice.
  */
 #include <linux/capability.h>
+#include <linux/mman.h>
 #include <linux/uio.h>
 
 #include "lib/kmalloc.h"
 #include "mm/frame.h"
 #include "mm/mm.h"
+#include "proc/pidfd.h"
+#include "proc/signal.h"
+#include "sys/memory_advice.h"
 #include "sys/syscall.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 #define VECTOR_MAX 1024
 
@@ -162,4 +170,85 @@ SYSCALL_DEFINE6(process_vm_writev, int, pid, uaddr_t, local, uint64_t, local_cou
                 uint64_t, remote_count, uint64_t, flags)
 {
     return process_vm(pid, local, local_count, remote, remote_count, flags, true);
+}
+
+/* --- process_madvise, process_mrelease --- */
+
+/* What may be advised for others: nothing that changes what they read. */
+static bool harmless_advice(int advice)
+{
+    return advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED || advice == MADV_COLLAPSE;
+}
+
+static long advise_vectors(struct mm *mm, const struct iovec *vec, uint64_t count, int advice)
+{
+    long done = 0, r;
+
+    for (uint64_t i = 0; i < count; i++) {
+        r = madvise_memory(mm, base_of(&vec[i]), vec[i].iov_len, advice);
+        if (r < 0)
+            return done ? done : r;
+        done += (long)vec[i].iov_len;
+    }
+    return done;
+}
+
+static long advise_process(const struct process *p, const struct iovec *vec, uint64_t count, int advice)
+{
+    struct mm *mm = p->mm;
+    long r;
+
+    if (!mm)
+        return -ESRCH;
+    if (!may_access(p) || (mm != current->mm && !capable(CAP_SYS_NICE)))
+        return -EPERM;
+    if (mm != current->mm && !harmless_advice(advice))
+        return -EINVAL;
+    mm_get(mm);
+    r = advise_vectors(mm, vec, count, advice);
+    mm_put(mm);
+    return r;
+}
+
+SYSCALL_DEFINE5(process_madvise, int, pidfd, uaddr_t, vec_addr, uint64_t, count, int, advice, uint32_t, flags)
+{
+    struct iovec *vec = NULL;
+    const struct process *p;
+    struct file *f;
+    long r;
+
+    if (flags)
+        return -EINVAL;
+    r = fetch_vector(vec_addr, count, &vec);
+    if (r < 0)
+        return r;
+    f = fd_get(pidfd);
+    p = f ? pidfd_process(f) : NULL;
+    r = p ? advise_process(p, vec, count, advice) : -EBADF;
+    if (f)
+        file_put(f);
+    kfree(vec);
+    return r;
+}
+
+/* The memory of a process that must end goes when it does, which is when it next runs: nothing is to be hurried here. */
+SYSCALL_DEFINE2(process_mrelease, int, pidfd, uint32_t, flags)
+{
+    const struct process *p;
+    struct file *f;
+    long r = 0;
+
+    if (flags)
+        return -EINVAL;
+    f = fd_get(pidfd);
+    p = f ? pidfd_process(f) : NULL;
+    if (!p)
+        r = -EBADF;
+    else if (!p->mm)
+        r = -ESRCH;
+    else if (!p->exiting && !(p->leader && signal_deadly_pending(p->leader)))
+        r = -EINVAL;
+    if (f)
+        file_put(f);
+    return r;
 }

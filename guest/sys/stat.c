@@ -114,6 +114,10 @@ SYSCALL_DEFINE4(newfstatat, int, dirfd, uaddr_t, path, uaddr_t, buf, int, flags)
 
 /* --- statx --- */
 
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000u
+#endif
+
 static struct statx_timestamp statx_time(const struct timestamp *t)
 {
     return (struct statx_timestamp){ .tv_sec = t->sec, .tv_nsec = t->nsec };
@@ -152,8 +156,8 @@ static long statx_inode(struct inode *inode, const struct mount *mount, uint32_t
     if (inode)
         fill_statx(inode, &sx);
     if (mount) {
-        sx.stx_mask |= STATX_MNT_ID;
-        sx.stx_mnt_id = (uint32_t)mount->id;
+        sx.stx_mask |= mask & STATX_MNT_ID_UNIQUE ? STATX_MNT_ID_UNIQUE : STATX_MNT_ID;
+        sx.stx_mnt_id = mask & STATX_MNT_ID_UNIQUE ? mount_unique_id(mount) : (uint32_t)mount->id;
     }
     return put_user(sx, buf);
 }

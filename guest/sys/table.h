@@ -146,10 +146,10 @@
     X(133, mknod, FULL) \
     X(134, uselib, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
     X(135, personality, FULL) \
-    X(136, ustat, NONE) \
+    X(136, ustat, FULL) \
     X(137, statfs, FULL) \
     X(138, fstatfs, FULL) \
-    X(139, sysfs, NONE) \
+    X(139, sysfs, FULL) \
     X(140, getpriority, FULL) \
     X(141, setpriority, FULL) \
     X(142, sched_setparam, FULL) \
@@ -164,10 +164,10 @@
     X(151, mlockall, FULL) \
     X(152, munlockall, FULL) \
     X(153, vhangup, REFUSED, EPERM, "administers a machine, and there is none") \
-    X(154, modify_ldt, NONE) \
+    X(154, modify_ldt, REFUSED, ENOSYS, "as a kernel without CONFIG_MODIFY_LDT_SYSCALL: only 16- and 32-bit code needs it") \
     X(155, pivot_root, REFUSED, EPERM, "the mount tree is made before the program starts") \
     X(156, _sysctl, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
-    X(157, prctl, PART, "no speculation control, core scheduling, MDWE") \
+    X(157, prctl, FULL, "speculation control, core scheduling and MDWE give EINVAL, as in a kernel without them") \
     X(158, arch_prctl, FULL) \
     X(159, adjtimex, PART, "reads; setting the clock, which is the host's, gives EPERM") \
     X(160, setrlimit, FULL) \
@@ -226,7 +226,7 @@
     X(213, epoll_create, FULL) \
     X(214, epoll_ctl_old, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
     X(215, epoll_wait_old, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
-    X(216, remap_file_pages, NONE) \
+    X(216, remap_file_pages, FULL) \
     X(217, getdents64, FULL) \
     X(218, set_tid_address, FULL) \
     X(219, restart_syscall, FULL) \
@@ -247,9 +247,9 @@
     X(234, tgkill, FULL) \
     X(235, utimes, FULL) \
     X(236, vserver, REFUSED, ENOSYS, "x86-64 Linux has no such call") \
-    X(237, mbind, PART, "policies are checked for a machine of one node, and not kept") \
-    X(238, set_mempolicy, PART, "policies are checked for a machine of one node, and not kept") \
-    X(239, get_mempolicy, PART, "policies are checked for a machine of one node, and not kept") \
+    X(237, mbind, FULL, "a machine of one node") \
+    X(238, set_mempolicy, FULL, "a machine of one node") \
+    X(239, get_mempolicy, FULL, "a machine of one node") \
     X(240, mq_open, FULL) \
     X(241, mq_unlink, FULL) \
     X(242, mq_timedsend, FULL) \
@@ -337,8 +337,8 @@
     X(324, membarrier, FULL) \
     X(325, mlock2, FULL) \
     X(326, copy_file_range, FULL) \
-    X(327, preadv2, PART, "no RWF_NOWAIT: EOPNOTSUPP") \
-    X(328, pwritev2, PART, "no RWF_NOWAIT: EOPNOTSUPP") \
+    X(327, preadv2, FULL, "RWF_NOWAIT gives EOPNOTSUPP, as with file systems that can\'t say") \
+    X(328, pwritev2, FULL, "RWF_NOWAIT gives EOPNOTSUPP, as with file systems that can\'t say") \
     X(329, pkey_mprotect, FULL) \
     X(330, pkey_alloc, FULL) \
     X(331, pkey_free, FULL) \
@@ -363,35 +363,35 @@
     X(437, openat2, FULL) \
     X(438, pidfd_getfd, FULL) \
     X(439, faccessat2, FULL) \
-    X(440, process_madvise, NONE) \
+    X(440, process_madvise, FULL) \
     X(441, epoll_pwait2, FULL) \
     X(442, mount_setattr, REFUSED, EPERM, "the mount tree is made before the program starts") \
     X(443, quotactl_fd, REFUSED, EPERM, "administers a machine, and there is none") \
     X(444, landlock_create_ruleset, REFUSED, ENOSYS, "as a kernel without Landlock: the sandbox's own border is the VM") \
     X(445, landlock_add_rule, REFUSED, ENOSYS, "as a kernel without Landlock: the sandbox's own border is the VM") \
     X(446, landlock_restrict_self, REFUSED, ENOSYS, "as a kernel without Landlock: the sandbox's own border is the VM") \
-    X(447, memfd_secret, NONE) \
-    X(448, process_mrelease, NONE) \
+    X(447, memfd_secret, REFUSED, ENOSYS, "as with secretmem.enable=0") \
+    X(448, process_mrelease, FULL, "the memory goes when the process next runs") \
     X(449, futex_waitv, FULL) \
-    X(450, set_mempolicy_home_node, PART, "policies are checked for a machine of one node, and not kept") \
-    X(451, cachestat, NONE) \
+    X(450, set_mempolicy_home_node, FULL, "a machine of one node") \
+    X(451, cachestat, FULL) \
     X(452, fchmodat2, FULL) \
     X(453, map_shadow_stack, REFUSED, EOPNOTSUPP, "as a CPU without shadow stacks") \
     X(454, futex_wake, FULL) \
     X(455, futex_wait, FULL) \
     X(456, futex_requeue, FULL) \
-    X(457, statmount, NONE) \
-    X(458, listmount, NONE) \
+    X(457, statmount, FULL) \
+    X(458, listmount, FULL) \
     X(459, lsm_get_self_attr, REFUSED, ENOSYS, "as a kernel without security modules") \
     X(460, lsm_set_self_attr, REFUSED, ENOSYS, "as a kernel without security modules") \
     X(461, lsm_list_modules, REFUSED, ENOSYS, "as a kernel without security modules") \
-    X(462, mseal, NONE) \
-    X(463, setxattrat, NONE) \
-    X(464, getxattrat, NONE) \
-    X(465, listxattrat, NONE) \
-    X(466, removexattrat, NONE) \
+    X(462, mseal, FULL) \
+    X(463, setxattrat, FULL) \
+    X(464, getxattrat, FULL) \
+    X(465, listxattrat, FULL) \
+    X(466, removexattrat, FULL) \
     X(467, open_tree_attr, REFUSED, EPERM, "the mount tree is made before the program starts") \
-    X(468, file_getattr, NONE) \
-    X(469, file_setattr, NONE)
+    X(468, file_getattr, REFUSED, EOPNOTSUPP, "as file systems without such attributes") \
+    X(469, file_setattr, REFUSED, EOPNOTSUPP, "as file systems without such attributes")
 
 #endif

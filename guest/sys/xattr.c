@@ -284,3 +284,79 @@ SYSCALL_DEFINE2(fremovexattr, int, fd, uaddr_t, name)
 
     return err < 0 ? err : remove_from(&t, name);
 }
+
+/* --- by directory and path: setxattrat(2) and its relatives --- */
+
+struct xattr_args {
+    uint64_t value;
+    uint32_t size, flags;
+};
+
+static long by_at(int dirfd, uaddr_t path, int flags, struct target *t)
+{
+    uint32_t lookup = flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
+
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    if (!path && (flags & AT_EMPTY_PATH) && dirfd >= 0)
+        return by_fd(dirfd, t);
+    *t = (struct target){ 0 };
+    return user_path_lookup(dirfd, path, flags & AT_EMPTY_PATH ? lookup | LOOKUP_EMPTY : lookup, &t->path);
+}
+
+static long fetch_args(uaddr_t addr, size_t size, struct xattr_args *ret)
+{
+    if (size < sizeof(*ret))
+        return -EINVAL;
+    if (size > PAGE_SIZE)
+        return -E2BIG;
+    for (size_t i = sizeof(*ret); i < size; i++) {
+        uint8_t byte;
+
+        if (get_user(byte, addr + i) < 0)
+            return -EFAULT;
+        if (byte)
+            return -E2BIG;
+    }
+    return copy_from_user(ret, addr, sizeof(*ret));
+}
+
+SYSCALL_DEFINE6(setxattrat, int, dirfd, uaddr_t, path, int, at_flags, uaddr_t, name, uaddr_t, args_addr, size_t, size)
+{
+    struct xattr_args args;
+    struct target t;
+    long err = fetch_args(args_addr, size, &args);
+
+    if (err == 0)
+        err = by_at(dirfd, path, at_flags, &t);
+    return err < 0 ? err : set_on(&t, name, args.value, args.size, (int)args.flags);
+}
+
+SYSCALL_DEFINE6(getxattrat, int, dirfd, uaddr_t, path, int, at_flags, uaddr_t, name, uaddr_t, args_addr, size_t, size)
+{
+    struct xattr_args args;
+    struct target t;
+    long err = fetch_args(args_addr, size, &args);
+
+    if (err == 0 && args.flags)
+        err = -EINVAL;
+    if (err == 0)
+        err = by_at(dirfd, path, at_flags, &t);
+    return err < 0 ? err : get_from(&t, name, args.value, args.size);
+}
+
+SYSCALL_DEFINE5(listxattrat, int, dirfd, uaddr_t, path, int, at_flags, uaddr_t, buf, size_t, size)
+{
+    struct target t;
+    long err = by_at(dirfd, path, at_flags, &t);
+
+    return err < 0 ? err : list_of(&t, buf, size);
+}
+
+SYSCALL_DEFINE4(removexattrat, int, dirfd, uaddr_t, path, int, at_flags, uaddr_t, name)
+{
+    struct target t;
+    long err = by_at(dirfd, path, at_flags, &t);
+
+    return err < 0 ? err : remove_from(&t, name);
+}
