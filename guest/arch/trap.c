@@ -8,6 +8,7 @@
 #include "mm/mm.h"
 #include "mm/rewrite.h"
 #include "proc/process.h"
+#include "proc/ptrace.h"
 #include "proc/sched.h"
 #include "proc/seccomp.h"
 #include "proc/signal.h"
@@ -78,31 +79,40 @@ static const syscall_fn syscall_table[SYSCALL_NR_MAX] = {
 #undef X
 };
 
-void syscall_entry(struct regs *regs)
+static long dispatch(struct regs *regs)
 {
     uint64_t nr = regs->orig_rax;
     syscall_fn fn = nr < SYSCALL_NR_MAX ? syscall_table[nr] : NULL;
-    long ret;
 
     report.syscalls++;
     if (nr < SYSCALL_NR_MAX)
         report.syscall_count[nr]++;
+    if (likely(fn))
+        return fn(regs);
+    if (nr < SYSCALL_NR_MAX)
+        report.enosys_count[nr]++;
+    return -ENOSYS;
+}
+
+void syscall_entry(struct regs *regs)
+{
+    bool left_out = unlikely(current->trace) && !ptrace_syscall_enter(regs);
+    uint64_t nr = regs->orig_rax;
+    long ret;
+
     if (unlikely(strace_enabled))
         strace_enter(regs);
-    if (unlikely(current->seccomp_mode) && !seccomp_allows(regs, &ret)) {
-        /* ret is what the filter says */
-    } else if (likely(fn)) {
-        ret = fn(regs);
-    } else {
-        if (nr < SYSCALL_NR_MAX)
-            report.enosys_count[nr]++;
-        ret = -ENOSYS;
-    }
+    if (unlikely(left_out))
+        ret = (long)regs->rax;
+    else if (likely(!current->seccomp_mode) || seccomp_allows(regs, &ret))
+        ret = dispatch(regs);
     if (unlikely(strace_enabled))
         strace_exit(regs, nr, ret);
     regs->rax = (uint64_t)ret;
     if (unlikely(ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK))
         cpu_work |= WORK_SIGNAL; /* signal_deliver decides whether it restarts */
+    if (unlikely(current->trace))
+        ptrace_syscall_exit(regs);
 }
 
 /* The same, by the instruction itself and not from a rewritten site. */

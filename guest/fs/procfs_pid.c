@@ -8,6 +8,7 @@
 #include "mm/frame.h"
 #include "mm/mm.h"
 #include "proc/cputimer.h"
+#include "proc/ptrace.h"
 #include "proc/sched.h"
 #include "proc/seccomp.h"
 #include "proc/signal.h"
@@ -52,7 +53,7 @@ static char state_of(const struct proc_node *node)
     case THREAD_PARKED:
         return t->park_mode == PARK_INTERRUPTIBLE ? 'S' : 'D';
     case THREAD_STOPPED:
-        return 'T';
+        return ptrace_is_stopped(t) ? 't' : 'T';
     case THREAD_DEAD:
         return 'Z';
     }
@@ -68,6 +69,8 @@ static const char *state_name(char state)
         return "D (disk sleep)";
     case 'T':
         return "T (stopped)";
+    case 't':
+        return "t (tracing stop)";
     case 'Z':
         return "Z (zombie)";
     default:
@@ -181,9 +184,9 @@ static void put_status_ids(struct seq *s, const struct proc_node *node)
     const struct cred *c = &p->cred;
     int tid = node->tid ? node->tid : p->pid;
 
-    seq_printf(s, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
+    seq_printf(s, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d\n",
                comm_of(node), proc_thread(node) ? proc_thread(node)->fs->umask : 022, state_name(state_of(node)), p->pid,
-               tid, p->parent ? p->parent->pid : 0);
+               tid, p->parent ? p->parent->pid : 0, thread_of(node) ? ptrace_tracer_pid(thread_of(node)) : 0);
     seq_printf(s, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t256\nGroups:\t", c->uid, c->euid, c->suid,
                c->fsuid, c->gid, c->egid, c->sgid, c->fsgid);
     for (uint32_t i = 0; i < c->group_count; i++)

@@ -11,12 +11,14 @@
 #include "lib/string.h"
 #include "mm/mm.h"
 #include "proc/pidfd.h"
+#include "proc/ptrace.h"
 #include "proc/sched.h"
 #include "proc/seccomp.h"
 #include "proc/signal.h"
 
 #include <linux/capability.h>
 #include <linux/resource.h>
+#include <linux/ptrace.h>
 #include <linux/sched.h>
 
 #define CLONE_NAMESPACES                                                                           \
@@ -113,6 +115,7 @@ static void copy_process_state(struct process *p, const struct clone_request *rq
 
     p->pgid = parent->pgid;
     p->sid = parent->sid;
+    p->creator = current->tid;
     p->tty = parent->tty;
     p->cred = parent->cred;
     memcpy(p->rlimits, parent->rlimits, sizeof(p->rlimits));
@@ -290,6 +293,7 @@ static long tell_parent(struct thread *t, const struct clone_request *rq)
 long clone_current(const struct clone_request *rq)
 {
     bool new_process = !(rq->flags & CLONE_THREAD);
+    int event = ptrace_clone_event(rq->flags, rq->exit_signal);
     struct vfork_wait vfork = { .parent = current };
     struct process *p = current->proc;
     struct thread *t;
@@ -322,9 +326,14 @@ long clone_current(const struct clone_request *rq)
         t->vfork = &vfork;
     thread_enter(t);
     t->work = WORK_SIGNAL; /* the process may be about to stop */
+    ptrace_clone_child(t, rq->flags, event);
     sched_start(t, child_first);
-    if (rq->flags & CLONE_VFORK)
+    if (event)
+        ptrace_event(event, (uint64_t)tid);
+    if (rq->flags & CLONE_VFORK) {
         wait_for_vfork(t, &vfork);
+        ptrace_event(PTRACE_EVENT_VFORK_DONE, (uint64_t)tid);
+    }
     return tid;
 
 drop_thread:

@@ -11,6 +11,7 @@
 #include "mm/mm.h"
 #include "mm/rewrite.h"
 #include "proc/exit.h"
+#include "proc/ptrace.h"
 #include "proc/sched.h"
 
 #include <asm/unistd.h>
@@ -70,13 +71,18 @@ static void stop_process(struct process *p, int signo)
     struct thread *t;
 
     p->stopped = true;
-    p->stop_signal = signo;
+    p->stop_signal = p->group_stop_signal = signo;
     p->continued = false;
-    list_for_each(t, &p->threads, proc_node)
+    list_for_each(t, &p->threads, proc_node) {
+        if (t->trace)
+            t->trace->past_group_stop = false;
         if (t != current)
             sched_signal(t, false);
-    signal_notify_parent(p, CLD_STOPPED);
-    wait_wake_all(&p->parent->child_wait, 0);
+    }
+    if (!(p->leader->trace && p->leader->trace->tracer == p->parent)) { /* else the stops of the threads tell it */
+        signal_notify_parent(p, CLD_STOPPED);
+        wait_wake_all(&p->parent->child_wait, 0);
+    }
     /* With nobody left to wake them, it is the vmm that is to be stopped and continued by the user's shell. */
     if (everybody_stopped())
         hypercall(HYPERCALL_STOP, (uint64_t)signo, 0, 0, 0, 0);
@@ -84,8 +90,12 @@ static void stop_process(struct process *p, int signo)
 
 static void stay_stopped(struct process *p)
 {
-    while (p->stopped && !signal_deadly_pending(current))
-        sched_park(NEVER, PARK_STOPPED);
+    while (p->stopped && !signal_deadly_pending(current)) {
+        if (current->trace && current->trace->past_group_stop)
+            break;
+        if (!ptrace_group_stop(p->group_stop_signal))
+            sched_park(NEVER, PARK_STOPPED);
+    }
 }
 
 /* --- deadly ones --- */
@@ -181,6 +191,8 @@ static void run_handler(struct regs *regs, const struct signal_action *action, c
 
     restart_before_handler(regs, action->flags);
     self->restore_blocked = false;
+    if (self->trace)
+        ptrace_handler_begins();
     if (sigframe_push(regs, action, info, frame_mask) < 0) {
         if (signo == SIGSEGV)
             self->proc->sighand->action[signo - 1].handler = HANDLER_DEFAULT;
@@ -191,6 +203,8 @@ static void run_handler(struct regs *regs, const struct signal_action *action, c
     if (!(action->flags & SA_NODEFER))
         self->blocked |= SIGNAL_BIT(signo);
     self->blocked &= ~SIGNALS_UNBLOCKABLE;
+    if (self->trace)
+        ptrace_handler_begun();
 }
 
 static void handle(struct regs *regs, const siginfo_t *info)
@@ -234,10 +248,12 @@ void signal_deliver(struct regs *regs)
     for (;;) {
         end_if_deadly();
         stay_stopped(p);
+        ptrace_trap();
         end_if_deadly();
         if (!signal_dequeue(~current->blocked, &info))
             break;
-        handle(regs, &info);
+        if (!current->trace || ptrace_signal(&info))
+            handle(regs, &info);
     }
     restart_without_handler(regs);
     if (current->restore_blocked) {

@@ -11,6 +11,7 @@
 #include "proc/cputimer.h"
 #include "proc/exit.h"
 #include "proc/posix_timer.h"
+#include "proc/ptrace.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
 
@@ -21,6 +22,7 @@ static void become_leader(struct process *p)
 
     if (old == current)
         return;
+    ptrace_forget(old);
     thread_unhash(old);
     kfree(old); /* only its number was left */
     p->leader = current;

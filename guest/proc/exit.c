@@ -19,6 +19,7 @@
 #include "proc/clone.h"
 #include "proc/futex.h"
 #include "proc/posix_timer.h"
+#include "proc/ptrace.h"
 #include "proc/sched.h"
 #include "proc/seccomp.h"
 #include "proc/signal.h"
@@ -170,6 +171,7 @@ static void account_to_parent(const struct process *p, struct process *parent)
 void process_reap(struct process *p)
 {
     account_to_parent(p, p->parent);
+    ptrace_forget(p->leader);
     list_remove(&p->sibling_node);
     list_remove(&p->all_node);
     thread_unhash(p->leader);
@@ -198,7 +200,7 @@ static int end_code(int wait_status)
 }
 
 /* The status of a zombie, or that it is gone, concerns its parent. */
-static void hand_to_parent(struct process *p)
+void process_tell_parent(struct process *p)
 {
     bool wanted = parent_wants_status(p);
 
@@ -208,6 +210,12 @@ static void hand_to_parent(struct process *p)
         process_reap(p);
 }
 
+void process_tell_end(struct process *p)
+{
+    if (!ptrace_process_ended(p))
+        process_tell_parent(p);
+}
+
 static void adopt(struct process *child, struct process *old_parent, struct process *parent)
 {
     list_remove(&child->sibling_node);
@@ -215,7 +223,7 @@ static void adopt(struct process *child, struct process *old_parent, struct proc
     child->exit_signal = SIGCHLD;
     list_push_back(&parent->children, &child->sibling_node);
     if (child->zombie) {
-        hand_to_parent(child);
+        process_tell_end(child);
         return;
     }
     if (child->death_signal)
@@ -250,7 +258,7 @@ static void process_finish(struct process *p)
     p->sighand = NULL;
     p->zombie = true;
     wait_wake_all(&p->exit_wait, POLLIN);
-    hand_to_parent(p);
+    process_tell_end(p);
 }
 
 /* --- threads --- */
@@ -276,7 +284,7 @@ static void leave_process(struct thread *t)
     p->involuntary_switches += t->involuntary_switches;
     if (p->exec_thread)
         thread_wake(p->exec_thread);
-    if (t != p->leader)
+    if (t != p->leader && !ptrace_thread_ended(t))
         thread_unhash(t);
 }
 
@@ -287,8 +295,10 @@ void thread_exit(int wait_status)
     struct fd_table *files = t->files;
     struct fs_context *fs = t->fs;
 
+    ptrace_exit_event(wait_status);
     t->exiting = true;
     t->exit_code = wait_status;
+    ptrace_tracer_exit(t);
     if (t->mm)
         thread_release_words(t);
     t->rseq = 0;
@@ -330,6 +340,8 @@ void thread_reap(struct thread *t)
     struct process *p = t->proc;
 
     thread_free_stack(t);
+    if (t != p->leader && t->trace)
+        return; /* its tracer has yet to wait for it: see ptrace_detach */
     if (t != p->leader)
         kfree(t);
     process_put(p);

@@ -16,6 +16,10 @@ void thread_reap(struct thread *t);
 /* Take a zombie out of the world: its parent has its status, or doesn't want it. */
 void process_reap(struct process *p);
 
+/* A zombie's parent is told, or doesn't want to know and it is reaped. Traced ones: once the tracer knows. */
+void process_tell_parent(struct process *p);
+void process_tell_end(struct process *p); /* whoever comes first */
+
 /* Current leaves its address space, by exec or exit: robust and PI futexes, clear_child_tid. */
 void thread_release_words(struct thread *t);
 

@@ -6,6 +6,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "proc/clone.h"
+#include "proc/ptrace.h"
 #include "proc/signal.h"
 
 #define KSTACK_PAGES 4
@@ -16,6 +17,7 @@
 static struct process init_storage = {
     .refs = 1,
     .children = LIST_INIT(init_storage.children),
+    .tracees = LIST_INIT(init_storage.tracees),
     .threads = LIST_INIT(init_storage.threads),
     .posix_timers = LIST_INIT(init_storage.posix_timers),
     .child_wait.entries = LIST_INIT(init_storage.child_wait.entries),
@@ -196,6 +198,7 @@ struct process *process_create(void)
     list_init(&p->all_node);
     list_init(&p->sibling_node);
     list_init(&p->children);
+    list_init(&p->tracees);
     list_init(&p->threads);
     list_init(&p->posix_timers);
     sigqueue_init(&p->pending);
@@ -221,6 +224,8 @@ void process_put(struct process *p)
 {
     if (--p->refs > 0)
         return;
+    if (p->leader)
+        ptrace_forget(p->leader);
     kfree(p->leader);
     kfree(p);
 }

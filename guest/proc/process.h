@@ -39,12 +39,15 @@ struct process {
     struct list all_node;        /* all_processes; also zombies */
     struct list sibling_node;
     struct list children;
+    struct list tracees;         /* struct trace: threads that threads of it trace */
     struct list threads;
     uint32_t thread_count;
     int pid;
     int pgid, sid;
     struct process *parent;
     struct thread *leader;
+    uint32_t ended_tracees;      /* threads that have ended and whose tracer has yet to wait for them: so long it isn't waited for */
+    int creator;                 /* tid of the thread that made it: PTRACE_TRACEME */
     struct mm *mm;
     struct sighand *sighand;     /* dispositions; proc/signal.h */
     struct sigqueue pending;     /* for the process as a whole */
@@ -59,6 +62,7 @@ struct process {
     struct thread *exec_thread;  /* has called exec: the others must end */
     bool stopped;                /* job control: no thread of it may run */
     int stop_signal;             /* by which; 0 once a wait call has reported it */
+    int group_stop_signal;       /* the same, for tracers */
     bool continued;              /* SIGCONT came and no wait call has reported it */
     bool reaped;
     struct wait_queue signal_wait; /* signalfds poll here: a signal was queued */

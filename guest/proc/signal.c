@@ -11,6 +11,7 @@
 #include "mm/mm.h"
 #include "proc/exit.h"
 #include "proc/posix_timer.h"
+#include "proc/ptrace.h"
 #include "proc/sched.h"
 #include "tty/bridge.h"
 #include "tty/tty.h"
@@ -60,10 +61,12 @@ static bool handler_ignores(const struct process *p, int signo)
            (handler == HANDLER_DEFAULT && (SIGNALS_IGNORED_BY_DEFAULT & SIGNAL_BIT(signo)));
 }
 
-/* A blocked signal is kept even if it is ignored now: the handler may change before it is unblocked. */
+/* A blocked signal is kept even if it is ignored now: the handler may change before it is unblocked. A tracer sees all. */
 static bool is_ignored(const struct process *p, const struct thread *t, int signo)
 {
     if ((t->blocked | t->real_blocked) & SIGNAL_BIT(signo))
+        return false;
+    if (t->trace && signo != SIGKILL)
         return false;
     return handler_ignores(p, signo);
 }
@@ -172,7 +175,10 @@ bool signal_pending(const struct thread *t)
 {
     if (t->exiting)
         return false;
-    return (signal_pending_set(t) & ~t->blocked) || t->proc->stopped || signal_deadly_pending(t);
+    if (t->trace && t->trace->trap_wanted)
+        return true;
+    return (signal_pending_set(t) & ~t->blocked) || (t->proc->stopped && !(t->trace && t->trace->past_group_stop)) ||
+           signal_deadly_pending(t);
 }
 
 /* --- telling a thread --- */
@@ -226,6 +232,7 @@ static void continue_process(struct process *p)
     p->stopped = false;
     p->continued = true;
     p->stop_signal = 0;
+    ptrace_group_continued(p);
     list_for_each(t, &p->threads, proc_node)
         sched_continue(t);
     signal_notify_parent(p, CLD_CONTINUED);

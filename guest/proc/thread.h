@@ -84,6 +84,8 @@ struct thread {
     uint64_t start_ns;
     int exit_code;           /* as wait4 reports it */
     bool exiting;            /* has begun to end: takes no signals any more */
+    struct trace *trace;     /* it is traced; proc/ptrace.h */
+    int trace_signal;        /* with which its tracer let it go on */
     struct vfork_wait *vfork; /* its parent waits until it execs or ends; proc/clone.h */
     uaddr_t set_child_tid;   /* CLONE_CHILD_SETTID: written when it first runs */
     int nice, sched_policy, sched_priority;

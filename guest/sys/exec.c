@@ -8,6 +8,7 @@
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "mm/exec.h"
+#include "proc/ptrace.h"
 #include "sys/syscall.h"
 
 #define STRING_MAX (32 * PAGE_SIZE) /* one argument with its NUL */
@@ -112,6 +113,7 @@ static long exec_path(int dirfd, const char *path, char *name, uaddr_t argv, uad
 {
     struct exec_args args;
     struct file *file = file_open_exec(dirfd, path, flags);
+    int old_tid = current->tid;
     long r;
 
     if (is_err(file))
@@ -122,7 +124,10 @@ static long exec_path(int dirfd, const char *path, char *name, uaddr_t argv, uad
         return r;
     }
     name_of(name, PATH_MAX + 32, dirfd, path);
-    return exec_program(file, name, &args, current->regs);
+    r = exec_program(file, name, &args, current->regs);
+    if (r == 0)
+        ptrace_exec(old_tid);
+    return r;
 }
 
 static long do_exec(int dirfd, uaddr_t path_addr, uaddr_t argv, uaddr_t envp, int flags)

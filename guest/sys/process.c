@@ -4,6 +4,7 @@
 #include "proc/cputimer.h"
 #include "proc/exit.h"
 #include "proc/pidfd.h"
+#include "proc/ptrace.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
 #include "sys/syscall.h"
@@ -58,9 +59,9 @@ static void usage_of(const struct process *p, struct rusage *ru)
     ru->ru_nivcsw = (__kernel_long_t)(p->involuntary_switches + p->child_involuntary_switches);
 }
 
-static void found(struct process *p, struct wait_request *rq, int code, int status)
+static void found(struct process *p, int id, struct wait_request *rq, int code, int status)
 {
-    rq->pid = p->pid;
+    rq->pid = id;
     rq->code = code;
     rq->status = status;
     rq->uid = p->cred.uid;
@@ -78,26 +79,74 @@ static int end_code(int status)
 static bool collect(struct process *p, struct wait_request *rq)
 {
     bool keep = rq->options & WNOWAIT;
+    const struct trace *tr = p->leader ? p->leader->trace : NULL;
+    bool mine = tr && tr->tracer == current->proc;
 
-    if (p->zombie && (rq->options & WEXITED)) {
-        found(p, rq, end_code(p->exit_status), p->exit_status);
+    if (p->zombie && (rq->options & WEXITED) && (!tr || mine) && p->ended_tracees == 0) {
+        found(p, p->pid, rq, end_code(p->exit_status), p->exit_status);
         if (!keep)
             process_reap(p);
         return true;
     }
-    if (p->stopped && p->stop_signal && (rq->options & WUNTRACED)) {
-        found(p, rq, CLD_STOPPED, p->stop_signal << 8 | 0x7f);
+    if (p->stopped && p->stop_signal && (rq->options & WUNTRACED) && !mine) {
+        found(p, p->pid, rq, CLD_STOPPED, p->stop_signal << 8 | 0x7f);
         if (!keep)
             p->stop_signal = 0;
         return true;
     }
     if (p->continued && !p->zombie && (rq->options & WCONTINUED)) {
-        found(p, rq, CLD_CONTINUED, 0xffff);
+        found(p, p->pid, rq, CLD_CONTINUED, 0xffff);
         if (!keep)
             p->continued = false;
         return true;
     }
     return false;
+}
+
+/* The same for what current's process traces: stops of threads always, ends of those that aren't its children's. */
+static bool collect_tracee(struct trace *tr, struct wait_request *rq)
+{
+    struct thread *t = tr->tracee;
+    struct process *p = t->proc;
+    bool keep = rq->options & WNOWAIT;
+
+    if (rq->options & WEXITED) {
+        if (tr->ended || (p->zombie && t == p->leader && p->parent != current->proc && p->ended_tracees == 0)) {
+            int status = tr->ended ? t->exit_code : p->exit_status;
+
+            found(p, t->tid, rq, end_code(status), status);
+            if (!keep)
+                ptrace_detach(t, 0);
+            return true;
+        }
+    }
+    if (tr->stop == TRACE_STOP_NONE || tr->reported)
+        return false;
+    found(p, t->tid, rq, CLD_TRAPPED, tr->code << 8 | 0x7f);
+    tr->reported = !keep;
+    return true;
+}
+
+static bool is_wanted_tracee(const struct trace *tr, const struct wait_request *rq)
+{
+    if ((rq->options & __WNOTHREAD) && tr->tracer_thread != current)
+        return false;
+    return rq->kind == WAIT_ANY || (rq->kind == WAIT_PID && tr->tracee->tid == rq->id) ||
+           (rq->kind == WAIT_GROUP && tr->tracee->proc->pgid == rq->id);
+}
+
+static long look_at_tracees(struct wait_request *rq, long none)
+{
+    struct trace *tr, *tmp;
+
+    list_for_each_safe(tr, tmp, &current->proc->tracees, node) {
+        if (!is_wanted_tracee(tr, rq))
+            continue;
+        if (collect_tracee(tr, rq))
+            return 1;
+        none = 0;
+    }
+    return none;
 }
 
 /* 1: done; 0: nothing yet; -ECHILD: nobody to wait for. */
@@ -113,7 +162,7 @@ static long look(struct wait_request *rq)
             return 1;
         ret = 0;
     }
-    return ret;
+    return look_at_tracees(rq, ret);
 }
 
 static long wait_for_child(struct wait_request *rq)
@@ -218,6 +267,8 @@ static siginfo_t wait_info(const struct wait_request *rq)
     info.si_uid = rq->uid;
     if (rq->code == CLD_EXITED || rq->code == CLD_STOPPED)
         info.si_status = rq->status >> 8 & 0xff;
+    else if (rq->code == CLD_TRAPPED)
+        info.si_status = rq->status >> 8;
     else if (rq->code == CLD_CONTINUED)
         info.si_status = SIGCONT;
     else

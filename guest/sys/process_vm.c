@@ -9,6 +9,7 @@
 #include "mm/frame.h"
 #include "mm/mm.h"
 #include "proc/pidfd.h"
+#include "proc/ptrace.h"
 #include "proc/signal.h"
 #include "sys/memory_advice.h"
 #include "sys/syscall.h"
@@ -106,17 +107,6 @@ static bool copy_remote(struct remote_copy *c, uaddr_t addr, uint64_t len)
     return true;
 }
 
-/* May current read and change p's memory (Linux: ptrace_may_access with the real ids)? */
-static bool may_access(const struct process *p)
-{
-    const struct cred *me = &current->proc->cred, *it = &p->cred;
-
-    if (p == current->proc || capable(CAP_SYS_PTRACE))
-        return true;
-    return p->dumpable && me->uid == it->uid && me->uid == it->euid && me->uid == it->suid &&
-           me->gid == it->gid && me->gid == it->egid && me->gid == it->sgid;
-}
-
 static long copy_vectors(struct mm *mm, struct iovec *local, uint64_t local_count,
                          const struct iovec *remote, uint64_t remote_count, bool write)
 {
@@ -146,7 +136,7 @@ static long process_vm(int pid, uaddr_t local_addr, uint64_t local_count, uaddr_
     t = thread_find(pid);
     if (r == 0 && (!t || !t->mm))
         r = -ESRCH;
-    if (r == 0 && !may_access(t->proc))
+    if (r == 0 && !ptrace_may_access(t->proc))
         r = -EPERM;
     if (r == 0) {
         struct mm *mm = t->mm;
@@ -200,7 +190,7 @@ static long advise_process(const struct process *p, const struct iovec *vec, uin
 
     if (!mm)
         return -ESRCH;
-    if (!may_access(p) || (mm != current->mm && !capable(CAP_SYS_NICE)))
+    if (!ptrace_may_access(p) || (mm != current->mm && !capable(CAP_SYS_NICE)))
         return -EPERM;
     if (mm != current->mm && !harmless_advice(advice))
         return -EINVAL;
