@@ -151,6 +151,17 @@ void ptrace_event(int event, uint64_t message)
     event_stop(SIGTRAP, event);
 }
 
+bool ptrace_seccomp(struct regs *regs, uint32_t data, long *ret)
+{
+    *ret = -ENOSYS;
+    if (!wants_event(current->trace, PTRACE_EVENT_SECCOMP))
+        return false;
+    regs->rax = (uint64_t)-ENOSYS;
+    ptrace_event(PTRACE_EVENT_SECCOMP, data);
+    *ret = (long)regs->rax;
+    return regs->orig_rax != NO_SYSCALL && !signal_deadly_pending(current);
+}
+
 /* Without the event an exec is told by a plain SIGTRAP, as it always was. */
 void ptrace_exec(int old_tid)
 {

@@ -45,6 +45,9 @@ struct trace {
 bool ptrace_syscall_enter(struct regs *regs);
 void ptrace_syscall_exit(struct regs *regs);
 
+/* A seccomp filter asks the tracer. False: the call is left out, *ret is its result. */
+bool ptrace_seccomp(struct regs *regs, uint32_t data, long *ret);
+
 /* On the way back to the app: stops that somebody wants. */
 void ptrace_trap(void);
 

@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "proc/bpf.h"
 #include "proc/exit.h"
+#include "proc/ptrace.h"
 #include "proc/signal.h"
 #include "sys/syscall.h"
 
@@ -118,7 +119,7 @@ static bool strict_allows(uint64_t nr)
     return nr == __NR_read || nr == __NR_write || nr == __NR_exit || nr == __NR_rt_sigreturn;
 }
 
-bool seccomp_allows(struct regs *regs, long *ret)
+static uint32_t filters_say(const struct regs *regs)
 {
     const struct seccomp_data data = {
         .nr = (int)regs->orig_rax,
@@ -126,6 +127,13 @@ bool seccomp_allows(struct regs *regs, long *ret)
         .instruction_pointer = regs->rip,
         .args = { regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9 },
     };
+
+    return run_filters(current->seccomp, &data);
+}
+
+bool seccomp_allows(struct regs *regs, long *ret)
+{
+    bool traced = false;
     uint32_t result;
 
     *ret = (long)regs->orig_rax;
@@ -134,7 +142,8 @@ bool seccomp_allows(struct regs *regs, long *ret)
             thread_exit(SIGKILL);
         return true;
     }
-    result = run_filters(current->seccomp, &data);
+again:
+    result = filters_say(regs);
     switch (result & SECCOMP_RET_ACTION_FULL) {
     case SECCOMP_RET_ALLOW:
     case SECCOMP_RET_LOG:
@@ -145,8 +154,14 @@ bool seccomp_allows(struct regs *regs, long *ret)
     case SECCOMP_RET_TRAP:
         trap(regs, result & SECCOMP_RET_DATA);
         return false;
-    case SECCOMP_RET_TRACE: /* nobody traces, nobody listens */
-    case SECCOMP_RET_USER_NOTIF:
+    case SECCOMP_RET_TRACE:
+        if (traced)
+            return true;
+        traced = true;
+        if (ptrace_seccomp(regs, result & SECCOMP_RET_DATA, ret))
+            goto again; /* its tracer may have made another call of it */
+        return false;
+    case SECCOMP_RET_USER_NOTIF: /* nobody listens */
         *ret = -ENOSYS;
         return false;
     default:
