@@ -43,35 +43,52 @@ static bool is_slot_jump(const uint8_t *page, uint32_t at)
 }
 
 /* Was this a `syscall`? Then the stub comes back behind it. */
-static bool is_rewritten(const uint8_t *page, uint32_t at, const struct insn *insn)
+static bool is_rewritten(const uint8_t *page, uint32_t at)
 {
-    int64_t target = (int64_t)at + insn->target;
-
-    if (is_slot_jump(page, at))
-        return true;
-    return insn->has_target && insn->size == SYSCALL_SIZE && target > at && target < (int64_t)PAGE_SIZE &&
-           is_slot_jump(page, (uint32_t)target);
+    for (uint32_t i = 0; i <= REWRITE_HOPS_MAX && at + SHORT_JUMP_SIZE <= PAGE_SIZE; i++) {
+        if (is_slot_jump(page, at))
+            return true;
+        if (page[at] != 0xeb || page[at + 1] > SHORT_JUMP_REACH)
+            return false;
+        at += SHORT_JUMP_SIZE + page[at + 1];
+    }
+    return is_slot_jump(page, at);
 }
 
-struct targets {
-    uint32_t offset[TARGETS_MAX];
-    uint32_t count;
+struct search {
+    const uint8_t *page;
+    uint32_t reach;               /* farthest offset that a short jump gets to from the site or the last hop */
+    struct rewrite_piece farther; /* the last padding that could be the next hop */
+    uint32_t targets[TARGETS_MAX], target_count;
 };
 
-static void note_target(struct targets *t, uint32_t at, const struct insn *insn)
+static void note_target(struct search *s, uint32_t at, const struct insn *insn)
 {
     int64_t target = (int64_t)at + insn->target;
 
-    if (insn->has_target && target > at && target < (int64_t)PAGE_SIZE && t->count < TARGETS_MAX)
-        t->offset[t->count++] = (uint32_t)target;
+    if (insn->has_target && target > at && target < (int64_t)PAGE_SIZE && s->target_count < TARGETS_MAX)
+        s->targets[s->target_count++] = (uint32_t)target;
 }
 
-static bool is_target(const struct targets *t, uint32_t at)
+static bool is_target(const struct search *s, uint32_t at)
 {
-    for (uint32_t i = 0; i < t->count; i++)
-        if (t->offset[i] == at)
+    for (uint32_t i = 0; i < s->target_count; i++)
+        if (s->targets[i] == at)
             return true;
     return false;
+}
+
+/* Can a short jump get to at, from the site or through what was found on the way? */
+static bool reaches(struct search *s, uint32_t at, struct rewrite_plan *plan)
+{
+    if (at <= s->reach)
+        return true;
+    if (!s->farther.size || plan->hop_count == REWRITE_HOPS_MAX)
+        return false;
+    plan->hop[plan->hop_count++] = s->farther;
+    s->reach = s->farther.offset + SHORT_JUMP_SIZE + SHORT_JUMP_REACH;
+    s->farther.size = 0;
+    return at <= s->reach;
 }
 
 /*
@@ -79,25 +96,31 @@ static bool is_target(const struct targets *t, uint32_t at)
  * goes on behind itself. Behind such a one without padding, compilers put more code; tables of hand-written assembly would have to
  * contain a jump followed by an assembler's long nops up to an alignment to be taken for it.
  */
-static bool find_padding(const uint8_t *page, uint32_t from, uint32_t limit, struct rewrite_plan *ret)
+static bool find_padding(const uint8_t *page, uint32_t from, struct rewrite_plan *ret)
 {
-    struct targets targets = { .count = 0 };
-    uint32_t at = from, padding;
+    struct search s = { .page = page, .reach = from + SHORT_JUMP_REACH };
+    struct rewrite_plan plan = { .form = REWRITE_PAD };
     struct insn insn;
+    uint32_t size;
 
-    while (at <= limit && at < PAGE_SIZE && insn_decode(page + at, PAGE_SIZE - at, &insn)) {
-        bool leaves = insn.kind == INSN_LEAVES && !is_rewritten(page, at, &insn);
+    for (uint32_t at = from; at < PAGE_SIZE && insn_decode(page + at, PAGE_SIZE - at, &insn);) {
+        bool leaves = insn.kind == INSN_LEAVES && !is_rewritten(page, at);
 
-        note_target(&targets, at, &insn);
+        note_target(&s, at, &insn);
         at += insn.size;
-        if (!leaves)
+        if (!reaches(&s, at, &plan))
+            return false;
+        if (!leaves || is_target(&s, at))
             continue;
-        padding = padding_size(page, at);
-        if (padding >= SLOT_JUMP_SIZE && !is_target(&targets, at)) {
-            *ret = (struct rewrite_plan){ REWRITE_PAD, at, padding };
-            return at <= limit;
+        size = padding_size(page, at);
+        if (size >= SLOT_JUMP_SIZE) {
+            plan.jump = (struct rewrite_piece){ (uint16_t)at, (uint16_t)size };
+            *ret = plan;
+            return true;
         }
-        at += padding;
+        if (size >= SHORT_JUMP_SIZE)
+            s.farther = (struct rewrite_piece){ (uint16_t)at, (uint16_t)size };
+        at += size;
     }
     return false;
 }
@@ -122,11 +145,9 @@ bool rewrite_plan(const uint8_t page[PAGE_SIZE], uint32_t site, uint32_t nr, str
 
     if (next > PAGE_SIZE || page[site] != 0x0f || page[site + 1] != 0x05)
         return false;
-    if (find_padding(page, next, next + SHORT_JUMP_REACH, ret))
-        return true;
     if (!follows_mov(page, site, nr))
-        return false;
-    *ret = (struct rewrite_plan){ REWRITE_SEVEN, site - MOV_SIZE, SLOT_JUMP_SIZE };
+        return find_padding(page, next, ret);
+    *ret = (struct rewrite_plan){ .form = REWRITE_SEVEN, .jump = { (uint16_t)(site - MOV_SIZE), SLOT_JUMP_SIZE } };
     return true;
 }
 
@@ -139,17 +160,41 @@ void rewrite_put_slot_jump(uint8_t p[SLOT_JUMP_SIZE], uint32_t slot)
         p[3 + i] = (uint8_t)(slot >> (8 * i));
 }
 
-/* What is left of the padding becomes hlt, which ends it for whoever decodes it next; a nop cut in two might swallow what follows. */
-void rewrite_apply(uint8_t page[PAGE_SIZE], uint32_t site, const struct rewrite_plan *plan, uint32_t slot,
-                   uint8_t original[REWRITE_BYTES_MAX])
+/* Move the piece to original; a nop cut in two might swallow what follows, so its place is filled with hlt. */
+static void take_piece(uint8_t *page, struct rewrite_piece piece, uint8_t *original)
 {
-    memcpy(original, page + plan->jump, plan->size);
-    memset(page + plan->jump, 0xf4, plan->size);
-    rewrite_put_slot_jump(page + plan->jump, slot);
-    if (plan->form == REWRITE_PAD) {
-        page[site] = 0xeb;
-        page[site + 1] = (uint8_t)(plan->jump - (site + SYSCALL_SIZE));
+    memcpy(original, page + piece.offset, piece.size);
+    memset(page + piece.offset, 0xf4, piece.size);
+}
+
+static void put_short_jump(uint8_t *page, uint32_t from, uint32_t to)
+{
+    page[from] = 0xeb;
+    page[from + 1] = (uint8_t)(to - (from + SHORT_JUMP_SIZE));
+}
+
+static bool is_short_jump(const uint8_t *page, uint32_t from, uint32_t to)
+{
+    return page[from] == 0xeb && page[from + 1] == (uint8_t)(to - (from + SHORT_JUMP_SIZE));
+}
+
+/* Where hop i goes; i = hop_count is the jump through the slot itself. */
+static uint32_t hop_offset(const struct rewrite_plan *plan, uint32_t i)
+{
+    return i < plan->hop_count ? plan->hop[i].offset : plan->jump.offset;
+}
+
+void rewrite_apply(uint8_t page[PAGE_SIZE], uint32_t site, const struct rewrite_plan *plan, uint32_t slot,
+                   struct rewrite_original *original)
+{
+    take_piece(page, plan->jump, original->jump);
+    rewrite_put_slot_jump(page + plan->jump.offset, slot);
+    for (uint32_t i = plan->hop_count; i-- > 0;) {
+        take_piece(page, plan->hop[i], original->hop[i]);
+        put_short_jump(page, plan->hop[i].offset, hop_offset(plan, i + 1));
     }
+    if (plan->form == REWRITE_PAD)
+        put_short_jump(page, site, hop_offset(plan, 0));
 }
 
 bool rewrite_is_applied(const uint8_t page[PAGE_SIZE], uint32_t site, const struct rewrite_plan *plan, uint32_t slot)
@@ -157,16 +202,19 @@ bool rewrite_is_applied(const uint8_t page[PAGE_SIZE], uint32_t site, const stru
     uint8_t jump[SLOT_JUMP_SIZE];
 
     rewrite_put_slot_jump(jump, slot);
-    if (memcmp(page + plan->jump, jump, SLOT_JUMP_SIZE))
-        return false;
-    return plan->form == REWRITE_SEVEN ||
-           (page[site] == 0xeb && page[site + 1] == (uint8_t)(plan->jump - (site + SYSCALL_SIZE)));
+    for (uint32_t i = 0; i < plan->hop_count; i++)
+        if (!is_short_jump(page, plan->hop[i].offset, hop_offset(plan, i + 1)))
+            return false;
+    return !memcmp(page + plan->jump.offset, jump, SLOT_JUMP_SIZE) &&
+           (plan->form == REWRITE_SEVEN || is_short_jump(page, site, hop_offset(plan, 0)));
 }
 
 void rewrite_revert(uint8_t page[PAGE_SIZE], uint32_t site, const struct rewrite_plan *plan,
-                    const uint8_t original[REWRITE_BYTES_MAX])
+                    const struct rewrite_original *original)
 {
-    memcpy(page + plan->jump, original, plan->size);
+    memcpy(page + plan->jump.offset, original->jump, plan->jump.size);
+    for (uint32_t i = 0; i < plan->hop_count; i++)
+        memcpy(page + plan->hop[i].offset, original->hop[i], plan->hop[i].size);
     page[site] = 0x0f;
     page[site + 1] = 0x05;
 }

@@ -42,10 +42,10 @@ struct site {
     uaddr_t addr; /* of the `syscall` */
     uint32_t nr;  /* REWRITE_SEVEN: of the mov */
     struct rewrite_plan plan;
-    bool live;    /* in the text, as far as we know */
-    bool refused; /* never again */
+    bool live;     /* in the text, as far as we know */
+    bool no_seven; /* its old `syscall` is jumped to too often for REWRITE_SEVEN */
     uint8_t old_entries;
-    uint8_t original[REWRITE_BYTES_MAX];
+    struct rewrite_original original;
 };
 
 struct rewrites {
@@ -210,15 +210,17 @@ static void rewrite(struct mm *mm, uaddr_t addr, uint32_t nr, uint8_t *page)
     struct rewrite_plan plan;
     uint32_t index;
 
-    if ((s && s->refused) || (!s && !reserve_site(mm)) || !rewrite_plan(page, addr % PAGE_SIZE, nr, &plan))
+    bool no_seven = s && s->no_seven;
+
+    if ((!s && !reserve_site(mm)) || !rewrite_plan(page, addr % PAGE_SIZE, no_seven ? NO_MOV : nr, &plan))
         return;
     index = s ? (uint32_t)(s - mm->rewrites->site) : mm->rewrites->count;
     s = &mm->rewrites->site[index];
-    *s = (struct site){ .addr = addr, .nr = nr, .plan = plan };
+    *s = (struct site){ .addr = addr, .nr = nr, .plan = plan, .no_seven = no_seven };
     mm->rewrites->count = MAX(mm->rewrites->count, index + 1);
     if (!write_stub(mm, index, s))
         return;
-    rewrite_apply(page, addr % PAGE_SIZE, &plan, (uint32_t)cell_addr(index), s->original);
+    rewrite_apply(page, addr % PAGE_SIZE, &plan, (uint32_t)cell_addr(index), &s->original);
     s->live = true;
     report.sites++;
     cpu_serialize();
@@ -275,6 +277,15 @@ static void resume(struct regs *regs, const struct site *s)
     regs->orig_rax = regs->rax;
 }
 
+/* Is rip at one of the jumps between the site and its stub? */
+static bool is_on_the_way(const struct site *s, uaddr_t rip)
+{
+    for (uint32_t i = 0; i < s->plan.hop_count; i++)
+        if (page_of(s) + s->plan.hop[i].offset == rip)
+            return true;
+    return page_of(s) + s->plan.jump.offset == rip;
+}
+
 /* The site whose padding rip is in front of. */
 static struct site *site_of_padding(uaddr_t rip)
 {
@@ -283,7 +294,7 @@ static struct site *site_of_padding(uaddr_t rip)
     for (uint32_t i = 0; r && i < r->count; i++) {
         struct site *s = &r->site[i];
 
-        if (s->live && s->plan.form == REWRITE_PAD && page_of(s) + s->plan.jump == rip)
+        if (s->live && s->plan.form == REWRITE_PAD && is_on_the_way(s, rip))
             return s;
     }
     return NULL;
@@ -337,7 +348,7 @@ static long undo_site(struct mm *mm, struct site *s, uint32_t index)
         r = mm_pin_copy(mm, s->addr, &gpa);
         if (r < 0)
             return r;
-        rewrite_revert(gpa_to_ptr(gpa), s->addr % PAGE_SIZE, &s->plan, s->original);
+        rewrite_revert(gpa_to_ptr(gpa), s->addr % PAGE_SIZE, &s->plan, &s->original);
         frame_put(gpa);
         cpu_serialize();
     }
@@ -369,8 +380,10 @@ bool rewrite_resume_fault(struct regs *regs)
     if (!s || !s->live || s->plan.form != REWRITE_SEVEN)
         return false;
     resume(regs, s);
-    if (++s->old_entries == OLD_ENTRIES_MAX && undo_site(mm, s, (uint32_t)(s - mm->rewrites->site)) == 0)
-        s->refused = true;
+    if (++s->old_entries == OLD_ENTRIES_MAX && undo_site(mm, s, (uint32_t)(s - mm->rewrites->site)) == 0) {
+        s->no_seven = true;
+        rewrite_site(mm, s->addr, NO_MOV);
+    }
     return true;
 }
 
@@ -379,6 +392,12 @@ static void hide_bytes(uaddr_t addr, uint8_t *buf, size_t n, uaddr_t at, const u
     for (size_t i = 0; i < count; i++)
         if (at + i - addr < n)
             buf[at + i - addr] = bytes[i];
+}
+
+static void hide_piece(uaddr_t addr, uint8_t *buf, size_t n, const struct site *s, struct rewrite_piece piece,
+                       const uint8_t *original)
+{
+    hide_bytes(addr, buf, n, page_of(s) + piece.offset, original, piece.size);
 }
 
 void rewrite_hide(const struct mm *mm, uaddr_t addr, void *buf, size_t n)
@@ -391,7 +410,9 @@ void rewrite_hide(const struct mm *mm, uaddr_t addr, void *buf, size_t n)
 
         if (!s->live || page_of(s) != PAGE_DOWN(addr) || !is_in_text(text_page(mm, s->addr), s, i))
             continue;
-        hide_bytes(addr, buf, n, page_of(s) + s->plan.jump, s->original, s->plan.size);
+        hide_piece(addr, buf, n, s, s->plan.jump, s->original.jump);
+        for (uint32_t k = 0; k < s->plan.hop_count; k++)
+            hide_piece(addr, buf, n, s, s->plan.hop[k], s->original.hop[k]);
         hide_bytes(addr, buf, n, s->addr, syscall_insn, SYSCALL_SIZE);
     }
 }

@@ -223,10 +223,10 @@ Test(rewrite, takes_padding_behind_a_return)
               "padding that ends nowhere");
     cr_assert(PLAN("\x90\x90\x90\x31\xc0\x0f\x05\xc3\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0\x0f\x1f\x44\0\0", 5, NO_MOV));
     cr_assert_eq(plan.form, REWRITE_PAD);
-    cr_assert_eq(plan.jump, 8);
-    cr_assert_eq(plan.size, 16);
+    cr_assert_eq(plan.jump.offset, 8);
+    cr_assert_eq(plan.jump.size, 16);
     cr_assert(PLAN("\x90\x90\x90\x90\x31\xc0\x0f\x05\xc3" NOP7, 6, NO_MOV));
-    cr_assert_eq(plan.jump, 9);
+    cr_assert_eq(plan.jump.offset, 9);
     cr_assert(PLAN("\x90\x90\x90\x90\x31\xc0\x0f\x05\xc3\xcc\xcc\xcc\xcc\xcc\xcc\xcc", 6, NO_MOV), "int3");
 }
 
@@ -248,25 +248,50 @@ Test(rewrite, takes_the_mov_before_a_syscall)
 
     cr_assert(PLAN("\x90\xb8\x27\0\0\0\x0f\x05", 6, 0x27));
     cr_assert_eq(plan.form, REWRITE_SEVEN);
-    cr_assert_eq(plan.jump, 1);
+    cr_assert_eq(plan.jump.offset, 1);
     cr_assert_not(PLAN("\x90\xb8\x27\0\0\0\x0f\x05", 6, 0x28), "another number");
     cr_assert_not(PLAN("\x90\xb8\x27\0\0\0\x0f\x05", 6, NO_MOV), "it varies");
     cr_assert_not(PLAN("\x41\xb8\x27\0\0\0\x0f\x05", 6, 0x27), "mov to r8d");
     cr_assert_not(PLAN("\x90\xb8\x27\0\0\0\x0f\x34", 6, 0x27), "not a syscall");
 }
 
+/* Through five bytes of padding to seven that are too far away, and not to eight bytes that none leads to. */
+Test(rewrite, hops_through_small_padding)
+{
+    static const char five[] = "\x90\x0f\x05\x31\xc0\x31\xc0\x31\xc0\x90\xc3\x0f\x1f\x44\0\0", last[] = "\xc3" NOP7;
+    struct rewrite_original original;
+    struct rewrite_plan plan;
+
+    cr_assert_not(plan_of(five, sizeof(five) - 1, 1, NO_MOV, &plan));
+    memcpy(page + 136, last, sizeof(last) - 1);
+    cr_assert(rewrite_plan(page, 1, NO_MOV, &plan));
+    cr_assert_eq(plan.hop_count, 1);
+    cr_assert_eq(plan.hop[0].offset, 11);
+    cr_assert_eq(plan.hop[0].size, 5);
+    cr_assert_eq(plan.jump.offset, 137);
+    rewrite_apply(page, 1, &plan, 0xf020, &original);
+    cr_assert_eq(memcmp(page + 1, "\xeb\x08", 2), 0);
+    cr_assert_eq(memcmp(page + 11, "\xeb\x7c\xf4\xf4\xf4", 5), 0);
+    cr_assert(rewrite_is_applied(page, 1, &plan, 0xf020));
+    rewrite_revert(page, 1, &plan, &original);
+    cr_assert_eq(memcmp(page, five, sizeof(five) - 1), 0);
+    memcpy(page + 136, "\x98\x98\x98\x98\x98\x98\x98\x98", 8);
+    memcpy(page + 144, last, sizeof(last) - 1);
+    cr_assert_not(rewrite_plan(page, 1, NO_MOV, &plan), "too far for the hop as well");
+}
+
 /* A site that has been rewritten still comes back: padding behind it is reached. */
 Test(rewrite, knows_its_own_jumps)
 {
-    uint8_t original[REWRITE_BYTES_MAX];
+    struct rewrite_original original;
     struct rewrite_plan plan, second;
     static const char code[] = "\x90\x0f\x05\xb8\x27\0\0\0\x0f\x05\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0\x0f\x1f\0";
 
     cr_assert(plan_of(code, sizeof(code) - 1, 8, 0x27, &plan));
     cr_assert_eq(plan.form, REWRITE_SEVEN);
-    rewrite_apply(page, 8, &plan, 0xf020, original);
+    rewrite_apply(page, 8, &plan, 0xf020, &original);
     cr_assert_not(rewrite_plan(page, 1, NO_MOV, &second));
-    rewrite_revert(page, 8, &plan, original);
+    rewrite_revert(page, 8, &plan, &original);
     cr_assert_eq(memcmp(page, code, sizeof(code) - 1), 0);
 }
 
