@@ -87,7 +87,7 @@ $(O)/gen/syscall_names.h:
 	echo '#include <asm/unistd_64.h>' | $(CC) -E -dM - | \
 	awk '$$2 ~ /^__NR_/ { print "    [" $$3 "] = \"" substr($$2, 6) "\"," }' | sort; echo '};'; } > $@
 
-$(OBJ)/vmm/report.o: | $(O)/gen/syscall_names.h
+$(OBJ)/vmm/report.o $(OBJ)/vmm/stats.o: | $(O)/gen/syscall_names.h
 
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)

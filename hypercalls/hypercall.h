@@ -68,8 +68,8 @@ enum exit_kind {
     EXIT_NOMEM = 5,    /* --mem is used up and no call could fail (137) */
 };
 
-/* LOG levels. STRACE text goes to --strace's file, the others to stderr. BACKTRACE is an array of uint64_t addresses. */
-enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_STRACE = 4, LOG_BACKTRACE = 5, LOG_LEVEL_COUNT };
+/* LOG levels. PROFILE text is a sample, "who pid\nframe". STRACE text goes to --strace's file, the others to stderr. BACKTRACE is an array of uint64_t addresses. */
+enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_STRACE = 4, LOG_BACKTRACE = 5, LOG_PROFILE = 6, LOG_LEVEL_COUNT };
 #define LOG_MAX 4096
 
 #define DISCARD_MAX 512
@@ -84,6 +84,7 @@ struct discard_range {
 #define PENDING_SIGNAL (1u << 2)     /* look at host_signals */
 #define PENDING_GOFER_DEAD (1u << 3)
 #define PENDING_DEVICE (1u << 4)     /* a virtio device raised its interrupt */
+#define PENDING_PROFILE (1u << 6)    /* --profile wants a sample of the app */
 #define PENDING_TIMEOUT (1u << 5)    /* --timeout or --cpu-time: the app is to be killed (SIGKILL) */
 
 struct hypercall_args {
@@ -160,6 +161,13 @@ struct guest_report {
     uint64_t switches;
     uint64_t traps;            /* system calls by the instruction itself; the others came from rewritten sites */
     uint64_t sites;            /* rewritten */
+    uint64_t old_entries;      /* jumps to the `syscall` that a rewritten site had */
+    uint64_t polls;            /* looks at the ring */
+    uint64_t gate_count[4];    /* GATE_* */
+    struct {
+        uint64_t rip, count;
+        uint64_t number;       /* of the last call */
+    } trapping[8];             /* the sites that trapped most, as far as they were remembered */
     uint64_t gofer_requests;
     uint64_t peak_memory_bytes;
     uint64_t user_ns;

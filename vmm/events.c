@@ -23,7 +23,7 @@
 
 static const int app_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH };
 
-enum timer { TIMER_CLOCK, TIMER_TIMEOUT, TIMER_CPU, TIMER_DEBUG, TIMER_COUNT };
+enum timer { TIMER_CLOCK, TIMER_TIMEOUT, TIMER_CPU, TIMER_DEBUG, TIMER_PROFILE, TIMER_COUNT };
 
 static int signal_fd = -1;
 static int timer_fds[TIMER_COUNT];
@@ -129,6 +129,12 @@ static void take_timer(struct sandbox *sb, enum timer which)
     case TIMER_DEBUG:
         vcpu_kick(sb, PENDING_COMPLETION);
         break;
+    case TIMER_PROFILE:
+        if (__atomic_load_n(&sb->waiting, __ATOMIC_RELAXED))
+            break;
+        __atomic_store_n(&sb->profile_due, 1, __ATOMIC_RELEASE);
+        vcpu_kick(sb, 0);
+        break;
     case TIMER_COUNT:
         break;
     }
@@ -217,6 +223,8 @@ int events_start(struct sandbox *sb)
         set_timer(timer_fds[TIMER_CPU], sb->opt->cpu_time_ns, 0);
     if (sb->opt->debug_kick_us)
         set_timer(timer_fds[TIMER_DEBUG], sb->opt->debug_kick_us * 1000, sb->opt->debug_kick_us * 1000);
+    if (sb->profile_fd >= 0)
+        set_timer(timer_fds[TIMER_PROFILE], PROFILE_PERIOD_NS, PROFILE_PERIOD_NS);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_attr_init(&attr);

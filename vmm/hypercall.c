@@ -19,6 +19,7 @@
 #include "vmm/cpu_state.h"
 #include "vmm/events.h"
 #include "vmm/shim_image.h"
+#include "vmm/stats.h"
 #include "vmm/vcpu.h"
 #include "vmm/terminal.h"
 #include "vmm/window.h"
@@ -113,6 +114,8 @@ static int64_t call_log(struct sandbox *sb, const uint64_t *arg)
         log_backtrace(trace, arg[2] / 8);
         return 0;
     }
+    if (arg[0] == LOG_PROFILE)
+        return profile_log(sb, (const char *)text, arg[2]);
     if (arg[0] == LOG_STRACE) {
         size_t n = log_escape(line, sizeof(line) - 1, (const char *)text, arg[2]);
 

@@ -26,6 +26,7 @@
 #include "vmm/options.h"
 #include "vmm/prefetch.h"
 #include "vmm/report.h"
+#include "vmm/stats.h"
 #include "vmm/terminal.h"
 #include "vmm/vcpu.h"
 #include "hypercalls/arena.h"
@@ -160,7 +161,7 @@ int main(int argc, char **argv)
     struct launch l = { -1, -1, -1, -1, 0 };
     struct sandbox *sb = &sandbox;
     unsigned stdio_open = take_stdio();
-    FILE *report = NULL;
+    FILE *report = NULL, *stats = NULL;
     int status;
 
     sb->start_ns = clock_host_mono_ns();
@@ -176,6 +177,13 @@ int main(int argc, char **argv)
     sb->strace_fd = STDERR_FILENO;
     if (opt.strace_file && (sb->strace_fd = open_output(opt.strace_file)) < 0)
         return STATUS_VMM_ERROR;
+    sb->profile_fd = -1;
+    if (opt.profile_file && (sb->profile_fd = open_output(opt.profile_file)) < 0)
+        return STATUS_VMM_ERROR;
+    if (opt.stats && !(stats = opt.stats_file ? fopen(opt.stats_file, "we") : stderr)) {
+        log_errno(opt.stats_file, errno);
+        return STATUS_VMM_ERROR;
+    }
     if (opt.report_file && !(report = fopen(opt.report_file, "we"))) {
         log_errno(opt.report_file, errno);
         return STATUS_VMM_ERROR;
@@ -190,6 +198,10 @@ int main(int argc, char **argv)
     if (!status)
         status = run(sb);
     terminal_end();
+    if (stats) {
+        stats_write(stats, sb);
+        fflush(stats);
+    }
     if (report) {
         report_write(report, sb, status);
         fflush(report);

@@ -43,6 +43,8 @@ enum option_id {
     OPT_FSIZE,
     OPT_STRACE,
     OPT_NO_REWRITE,
+    OPT_STATS,
+    OPT_PROFILE,
     OPT_REPORT,
     OPT_QUIET,
     OPT_VERBOSE,
@@ -71,6 +73,8 @@ static const struct option long_options[] = {
     { "pids", required_argument, NULL, OPT_PIDS },
     { "fsize", required_argument, NULL, OPT_FSIZE },
     { "strace", optional_argument, NULL, OPT_STRACE },
+    { "stats", optional_argument, NULL, OPT_STATS },
+    { "profile", required_argument, NULL, OPT_PROFILE },
     { "no-rewrite", no_argument, NULL, OPT_NO_REWRITE },
     { "report", required_argument, NULL, OPT_REPORT },
     { "quiet", no_argument, NULL, OPT_QUIET },
@@ -108,6 +112,8 @@ static const char help_text[] =
     "  --fsize SIZE           size of a file\n"
     "Diagnosis\n"
     "  --strace[=FILE]        every system call, to stderr or FILE\n"
+    "  --stats[=FILE]         a table of exits, faults, gates and calls at the end\n"
+    "  --profile FILE         a sample of where the guest is each millisecond, as perf script has it\n"
     "  --no-rewrite           leave system-call instructions in the program's text as they are\n"
     "  --report FILE          JSON: status, times, memory, counts\n"
     "  --quiet                no messages about the app's end\n"
@@ -403,6 +409,13 @@ static int parse_one(struct options *opt, int id, char *arg)
     case OPT_STRACE:
         opt->strace = true;
         opt->strace_file = arg;
+        return 0;
+    case OPT_STATS:
+        opt->stats = true;
+        opt->stats_file = arg;
+        return 0;
+    case OPT_PROFILE:
+        opt->profile_file = arg;
         return 0;
     case OPT_NO_REWRITE:
         opt->no_rewrite = true;

@@ -56,6 +56,9 @@ struct options {
     bool no_rewrite; /* leave the app's `syscall` instructions as they are */
     const char *strace_file; /* NULL: stderr */
     const char *report_file;
+    bool stats;
+    const char *stats_file; /* NULL: stderr */
+    const char *profile_file;
     bool quiet;
     int verbose;
     bool show_version;

@@ -22,6 +22,7 @@
 #include "vmm/clock.h"
 #include "vmm/devices.h"
 #include "vmm/shim_image.h"
+#include "vmm/stats.h"
 #include "vmm/window.h"
 
 #define KICK_SIGNAL SIGRTMIN
@@ -88,6 +89,7 @@ static void after_kick(struct sandbox *sb)
     uint64_t begin;
 
     sb->counts.interrupted++;
+    profile_kick(sb);
     if (!__atomic_load_n(&shared->pending, __ATOMIC_SEQ_CST))
         return;
     if (regs->rip >= DIRECT_BASE || regs->rip < APP_BASE) { /* the shim, or a stub of a rewritten call site */

@@ -17,6 +17,8 @@ struct exit_counts {
     uint64_t hypercall[HYPERCALL_COUNT];
 };
 
+#define PROFILE_PERIOD_NS 1000000u /* --profile takes a sample that often */
+
 struct sandbox {
     struct vm vm;
     const struct options *opt;
@@ -30,13 +32,14 @@ struct sandbox {
     int control_fd;   /* to the gofer */
     int log_fd;       /* stderr */
     int strace_fd;
+    int profile_fd;   /* --profile, or -1 */
     int gofer_pidfd;
     pthread_t vcpu_thread;
     int vcpu_tid;
 
     /* vCPU thread <-> event thread, atomics */
     uint32_t waiting;     /* the vCPU thread is in WAIT */
-    uint32_t deadline_waits; /* reserved */
+    uint32_t profile_due; /* the next kick takes a sample */
     uint32_t timed_out;   /* --timeout or --cpu-time struck: 1 or 2 */
 
     /* vCPU thread */

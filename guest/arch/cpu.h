@@ -15,6 +15,7 @@ static inline struct shared_page *shared_page(void)
 static inline uint64_t gate(uint64_t op, uint64_t arg)
 {
     report.gates++;
+    report.gate_count[op & 3]++;
     __asm__ volatile("int3" : "+a"(op) : "D"(arg) : "memory", "cc");
     return op;
 }

@@ -4,6 +4,7 @@
  */
 #include "arch/cpu.h"
 #include "arch/entry.h"
+#include "arch/profile.h"
 #include "lib/log.h"
 #include "mm/mm.h"
 #include "mm/rewrite.h"
@@ -301,6 +302,8 @@ void return_work(struct regs *regs)
 {
     uint32_t bits = __atomic_exchange_n(&shared_page()->pending, 0, __ATOMIC_ACQ_REL);
 
+    if (unlikely(bits & PENDING_PROFILE) && regs->orig_rax == NO_SYSCALL)
+        profile_sample(regs);
     if (bits)
         sched_handle_pending(bits);
     if (cpu_work)

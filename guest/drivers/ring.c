@@ -306,6 +306,7 @@ bool ring_poll(void)
     uint32_t len;
     bool any = false;
 
+    report.polls++;
     do {
         while ((rq = virtq_take(&ring.vq, &len)) != NULL) {
             request_finish(rq, len);

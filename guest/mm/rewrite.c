@@ -33,7 +33,6 @@
 /* How often a site traps before it is rewritten: a copied page and a flush cost as much as 5 to 30 traps on software KVM. */
 #define TRAPS_NEW_PAGE 8u
 #define TRAPS_SAME_PAGE 2u /* where the page has been copied already, it costs next to nothing */
-#define TRAPS_GIVEN_UP 255u
 
 /* How often the old `syscall` of a site may be jumped to: each time costs a page fault. */
 #define OLD_ENTRIES_MAX 8u
@@ -64,6 +63,7 @@ struct trap_count {
     uint64_t mm_id;
     uint32_t nr; /* the same each time, or NO_MOV */
     uint32_t count;
+    bool given_up; /* rewritten, or it can't be */
 };
 
 #define TRAP_SETS 256u
@@ -252,8 +252,10 @@ void rewrite_trap(const struct regs *regs)
     if (!rewrite_enabled)
         return;
     t = count_of(regs->rip, mm->id);
-    if (t->count == TRAPS_GIVEN_UP)
+    if (t->given_up) {
+        t->count++;
         return;
+    }
     nr = regs->orig_rax < SYSCALL_NR_MAX ? (uint32_t)regs->orig_rax : NO_MOV;
     t->nr = t->count == 0 || t->nr == nr ? nr : NO_MOV;
     t->count++;
@@ -262,8 +264,33 @@ void rewrite_trap(const struct regs *regs)
     /* Unwinders know the bytes of a signal's return. */
     if (!due || regs->orig_rax == __NR_rt_sigreturn)
         return;
-    t->count = TRAPS_GIVEN_UP;
+    t->given_up = true;
     rewrite_site(mm, regs->rip - SYSCALL_SIZE, t->nr);
+}
+
+/* Insertion into the short list of those with the most traps. */
+static void note_trapping(const struct trap_count *t)
+{
+    size_t i = ARRAY_SIZE(report.trapping);
+
+    while (i > 0 && report.trapping[i - 1].count < t->count) {
+        if (i < ARRAY_SIZE(report.trapping))
+            report.trapping[i] = report.trapping[i - 1];
+        i--;
+    }
+    if (i < ARRAY_SIZE(report.trapping)) {
+        report.trapping[i].rip = t->rip;
+        report.trapping[i].count = t->count;
+        report.trapping[i].number = t->nr;
+    }
+}
+
+void rewrite_report(void)
+{
+    for (unsigned i = 0; i < TRAP_SETS; i++)
+        for (unsigned way = 0; way < 2; way++)
+            if (trap_counts[i][way].count)
+                note_trapping(&trap_counts[i][way]);
 }
 
 /* --- what arrives in between --- */
@@ -380,6 +407,7 @@ bool rewrite_resume_fault(struct regs *regs)
     if (!s || !s->live || s->plan.form != REWRITE_SEVEN)
         return false;
     resume(regs, s);
+    report.old_entries++;
     if (++s->old_entries == OLD_ENTRIES_MAX && undo_site(mm, s, (uint32_t)(s - mm->rewrites->site)) == 0) {
         s->no_seven = true;
         rewrite_site(mm, s->addr, NO_MOV);

@@ -38,6 +38,9 @@ long rewrite_undo(struct mm *mm, uaddr_t start, uaddr_t end);
 /* buf holds n bytes of a page from addr: put the original text in. */
 void rewrite_hide(const struct mm *mm, uaddr_t addr, void *buf, size_t n);
 
+/* Put the sites that trap most into the report. */
+void rewrite_report(void);
+
 long rewrite_fork(const struct mm *parent, struct mm *child); /* -ENOMEM */
 void rewrite_free(struct mm *mm);
 

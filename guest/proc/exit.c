@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "mm/frame.h"
 #include "mm/mm.h"
+#include "mm/rewrite.h"
 #include "proc/clone.h"
 #include "proc/futex.h"
 #include "proc/posix_timer.h"
@@ -49,6 +50,7 @@ void sandbox_end(int wait_status)
     gofer_behind_drain();
     blkdev_drain();
     report.user_ns = all_cpu_ns();
+    rewrite_report();
     hypercall(HYPERCALL_REPORT, ptr_to_gpa(&report), 0, 0, 0, 0);
     if (ring_is_dead())
         hypercall(HYPERCALL_EXIT, EXIT_GOFER, 0, 0, 0, 0);

@@ -194,7 +194,7 @@ def help_fits_a_screen(settings, log):
     require(len(lines) <= 50, f'--help has {len(lines)} lines')
     require(all(len(line) <= 100 for line in lines), '--help has lines over 100 columns')
     for option in ('--app', '--root', '--bind', '--tmpfs', '--env', '--env-all', '--cwd', '--uid', '--gid', '--hostname',
-                   '--mem', '--timeout', '--cpu-time', '--pids', '--fsize', '--strace', '--report', '--quiet', '--version'):
+                   '--mem', '--timeout', '--cpu-time', '--pids', '--fsize', '--strace', '--report', '--stats', '--profile', '--quiet', '--version'):
         require(option in result.out.decode(), f'--help does not name {option}')
 
 
@@ -629,6 +629,59 @@ def rewritten_call_sites(settings, log):
             else:
                 require(counts['rewritten_sites'] > 10, 'sites were not rewritten')
         require(outputs[0] == outputs[1] == outputs[2], 'the outputs differ')
+
+
+def stats_of(settings, log, path, *command):
+    """The table of --stats as a dictionary, without the exits that the clock and other kicks cause."""
+    expect(vmm(settings, log, '--stats=' + path, *command), 0)
+    with open(path) as file:
+        text = file.read()
+    log.write(text)
+    rows = dict(re.findall(r'^ *(\S.*?) +(\d+) +[\d.]+(?: +[\d.]+)?$', text, re.M))
+    rows = {name: int(value) for name, value in rows.items()}
+    kicks = rows.get('exit: kick', 0) + rows.get('exit: hypercall DEADLINE', 0)
+    return rows, rows['exits'] - kicks
+
+
+@check('hw')
+def stats_option(settings, log):
+    """A warm getpid and a warm read of a cached file take no exit; /bin/true takes 40 from start to end at most."""
+    with workdir() as folder:
+        path = folder + '/stats'
+        rows, exits = stats_of(settings, log, path, '/bin/true')
+        require(rows['exit: hypercall EXIT'] == 1 and rows['system calls'] > 10, f'the table is wrong: {rows}')
+        # a doorbell wakes a gofer that sleeps, WAIT is for one that is slow: how many there are depends on the host
+        waits = rows.get('exit: doorbell', 0) + rows.get('exit: hypercall WAIT', 0)
+        require(exits - waits <= 12, f'/bin/true takes {exits} exits, {waits} of them with the gofer')
+        log.write(f'/bin/true: {exits} exits, {waits} of them with the gofer\n')
+        for call in ('getpid', 'read'):
+            counts = []
+            for number in (2000, 6000):
+                rows, exits = stats_of(settings, log, path, '--app', guest(settings, 'warm'), call, str(number))
+                waits = rows.get('exit: doorbell', 0) + rows.get('exit: hypercall WAIT', 0)
+                counts.append(exits - waits)
+                require(rows['by trap'] < 500, f'{rows["by trap"]} calls trapped')
+                require(waits < 200, f'{waits} exits with the gofer')
+            require(abs(counts[1] - counts[0]) <= 4, f'4000 more calls of {call}: {counts} exits')
+        expect_message(vmm(settings, log, '--stats=/nonexistent/stats', '/bin/true'), 125, '/nonexistent/stats')
+
+
+@check('hw')
+def profile_option(settings, log):
+    """Samples in the form of perf script, most of them where the time goes."""
+    with workdir() as folder:
+        path = folder + '/profile'
+        loop = 'i = 0\nwhile i < 3000000: i += 1'
+        expect(vmm(settings, log, '--profile', path, '/usr/bin/python3', '-c', loop), 0)
+        with open(path) as file:
+            text = file.read()
+        log.write(text[:2000])
+        samples = text.split('\n\n')[:-1]
+        form = re.compile(r'\S.* \d+ \d+\.\d{6}: \d+ cpu-clock:\n\t +[0-9a-f]+ \S+ \(\S+\)')
+        bad = [sample for sample in samples if not form.fullmatch(sample)]
+        require(not bad, f'not a sample: {bad[:1]}')
+        python = sum('/python3' in sample for sample in samples)
+        require(len(samples) > 20 and python * 2 > len(samples), f'{python} of {len(samples)} samples are in python3')
 
 
 @check('hw')
