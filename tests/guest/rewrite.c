@@ -226,10 +226,10 @@ static void interrupted_anywhere(void)
             right = right && call_with(looped, 0, 0, 0, 0) == pid;
         }
         clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec - begin.tv_sec < 1 && right);
+    } while (ticks < 200 && now.tv_sec - begin.tv_sec < 20 && right);
     setitimer(ITIMER_REAL, &never, NULL);
     CHECK(right);
-    CHECK(ticks > 10);
+    CHECK(ticks >= 200);
     CHECK_EQUAL(strange_rips, 0);
 }
 
