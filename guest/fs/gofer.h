@@ -86,6 +86,12 @@ static inline struct gofer_sb *gofer_sb(const struct superblock *sb)
     return sb->data;
 }
 
+/* The gofer has no descriptor left. It isn't the app's own limit that was reached, so the app is told ENFILE. */
+static inline bool gofer_is_full(long err)
+{
+    return err == -EMFILE || err == -ENFILE;
+}
+
 /* --- gofer.c --- */
 
 uint32_t gofer_fid_new(void);

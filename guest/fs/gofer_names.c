@@ -135,37 +135,59 @@ static struct ring_request *create_singly(struct inode *dir, uint32_t *newfid, c
     return create;
 }
 
+/* The Tlcreate that made the file, answered, whose fid is then *ret_fid; or NULL and *ret_err. */
+static struct ring_request *create_once(struct inode *dir, const struct name *name, uint32_t flags, uint32_t mode,
+                                        uint32_t *ret_fid, long *ret_err)
+{
+    uint32_t newfid = gofer_fid_new();
+    long err = gofer_ensure_fid(dir), clone_err = err;
+    struct ring_request *rq = NULL;
+
+    if (err == 0)
+        rq = create_at_once(dir, newfid, name, flags, mode, &err, &clone_err);
+    if (err == 0 && !rq)
+        rq = create_singly(dir, &newfid, name, flags, mode, &err, &clone_err);
+    if (clone_err < 0)
+        err = clone_err; /* the other request only met a fid that isn't there */
+    if (err == 0) {
+        *ret_fid = newfid;
+        return rq;
+    }
+    if (rq)
+        ring_put(rq);
+    if (clone_err == 0)
+        gofer_clunk(newfid);
+    else if (newfid != P9_NOFID)
+        gofer_fid_forget(newfid);
+    *ret_err = err;
+    return NULL;
+}
+
 struct inode *gofer_create(struct inode *dir, const struct name *name, uint32_t mode, uint32_t open_flags)
 {
     uint32_t access = open_flags == VFS_NO_OPEN || (open_flags & O_ACCMODE) == O_ACCMODE ? O_RDWR : open_flags & O_ACCMODE;
     uint32_t flags = access | (open_flags == VFS_NO_OPEN ? O_EXCL : open_flags & O_EXCL);
-    uint32_t newfid = gofer_fid_new();
     struct ring_request *rq;
     struct gofer_handle *h;
     struct inode *inode;
-    struct p9_qid qid = { 0 };
-    long err = gofer_ensure_fid(dir), clone_err = 0;
+    struct p9_qid qid;
+    uint32_t newfid;
+    long err = 0;
+    bool bad;
 
-    if (err < 0) {
-        gofer_fid_forget(newfid);
-        return err_ptr(err);
+    rq = create_once(dir, name, flags, mode, &newfid, &err);
+    if (!rq && gofer_is_full(err)) {
+        gofer_drop_all_cached();
+        rq = create_once(dir, name, flags, mode, &newfid, &err);
     }
-    rq = create_at_once(dir, newfid, name, flags, mode, &err, &clone_err);
     if (!rq)
-        rq = create_singly(dir, &newfid, name, flags, mode, &err, &clone_err);
-    if (err == 0)
-        qid = p9_get_qid(&rq->in);
-    if (rq) {
-        if (err == 0 && rq->in.bad)
-            err = -EIO;
-        ring_put(rq);
-    }
-    if (err < 0) {
-        if (clone_err == 0)
-            gofer_clunk(newfid);
-        else if (newfid != P9_NOFID)
-            gofer_fid_forget(newfid);
-        return err_ptr(err);
+        return err_ptr(gofer_is_full(err) ? -ENFILE : err);
+    qid = p9_get_qid(&rq->in);
+    bad = rq->in.bad;
+    ring_put(rq);
+    if (bad) {
+        gofer_clunk(newfid);
+        return err_ptr(-EIO);
     }
     h = gofer_handle_new(newfid, access);
     inode = new_inode(dir, name, &qid, S_IFREG | mode);

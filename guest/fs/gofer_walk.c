@@ -135,7 +135,7 @@ static long walk_call(struct inode *from, const struct name *names, size_t n, ui
     long err = walk_once(from, names, n, open_flags, w);
     long why = err < 0 ? err : w->error;
 
-    if (why != -EMFILE && why != -ENFILE)
+    if (!gofer_is_full(why))
         return err;
     if (err == 0) {
         if (w->passed == n)
@@ -143,7 +143,10 @@ static long walk_call(struct inode *from, const struct name *names, size_t n, ui
         ring_put(w->rq);
     }
     gofer_drop_all_cached();
-    return walk_once(from, names, n, open_flags, w);
+    err = walk_once(from, names, n, open_flags, w);
+    if (err == 0 && gofer_is_full(w->error))
+        w->error = -ENFILE;
+    return gofer_is_full(err) ? -ENFILE : err;
 }
 
 /* The end of Rwalkx. */

@@ -128,6 +128,34 @@ static void do_map(uint32_t offset, uint32_t n)
     munmap(p, skip + n);
 }
 
+/* A shared mapping that stays over all the other steps: what lies within the file is the file. */
+static void do_held(uint32_t offset, uint32_t n)
+{
+    static uint8_t *held;
+    bool write = pick(3) == 0;
+
+    step_name = "held mapping";
+    if (held && pick(40) == 0) {
+        munmap(held, MAX_SIZE);
+        held = NULL;
+    }
+    if (!held) {
+        held = mmap(NULL, MAX_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        expect(held != MAP_FAILED, "mmap", 0);
+    }
+    if (offset >= model_size)
+        return;
+    if (n > model_size - offset)
+        n = (uint32_t)(model_size - offset);
+    compare(held + offset, offset, n, "wrong byte");
+    if (write) {
+        fill(held + offset, n);
+        memcpy(model + offset, held + offset, n);
+    }
+    if (pick(8) == 0)
+        expect(msync(held, MAX_SIZE, MS_SYNC) == 0, "msync", 0);
+}
+
 static void do_fallocate(uint32_t offset, uint32_t n)
 {
     static const int modes[] = { 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE };
@@ -191,7 +219,7 @@ static void step(void)
     uint32_t offset = pick(MAX_SIZE / 2), n = pick(pick(3) ? 9000 : MAX_SIZE / 2);
 
     errno = 0;
-    switch (pick(8)) {
+    switch (pick(9)) {
     case 0:
     case 1:
         do_write(offset, n);
@@ -210,6 +238,9 @@ static void step(void)
         break;
     case 6:
         do_copy(offset, n);
+        break;
+    case 7:
+        do_held(offset, n);
         break;
     default:
         do_seek(offset);

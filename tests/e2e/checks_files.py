@@ -1,0 +1,269 @@
+"""Files on every kind of mount: POSIX semantics, random exercisers, databases that are cut off, a gofer that stops or has no room."""
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+
+import __main__ as runner
+from checks import (check, descendants, expect, finish, gofer_of, gone, guest, require, shell, start, vmm, wait_line, workdir,
+                    write_file)
+from checks_overlay import copy_closure
+
+Failure, Skip = runner.Failure, runner.Skip
+
+
+@contextlib.contextmanager
+def mounts(programs=()):
+    """{kind: (options of vmm, directory inside)} for every kind of mount that can be written to."""
+    with workdir() as top:
+        for name in ('exclusive', 'shared', 'none', 'upper', 'native'):
+            os.makedirs(f'{top}/{name}')
+            os.chmod(f'{top}/{name}', 0o777)
+        for name in ('dev', 'proc', 'sys', 'tmp', 'data'):
+            os.makedirs(f'{top}/root/{name}')
+        for program in programs:
+            copy_closure(program, top + '/root')
+        kinds = {f'bind, cache={cache}': (['--bind', f'{top}/{cache}:/data:rw,cache={cache}'], '/data')
+                 for cache in ('exclusive', 'shared', 'none')}
+        kinds['tmpfs'] = ([], '/tmp')
+        kinds['overlay in memory'] = (['--root', top + '/root'], '/data')
+        kinds['overlay kept'] = (['--root', top + '/root', '--overlay', top + '/upper'], '/data')
+        yield top, kinds
+
+
+@check()
+def posix_semantics(settings, log):
+    """tests/guest/posix.c: the same table on every mount as natively."""
+    if os.getuid() != 0:
+        raise Skip('needs root, who becomes another user for some of it')
+    program = guest(settings, 'posix')
+    with mounts([program]) as (top, kinds):
+        want = expect(runner.run([program, top + '/native'], timeout=60 * settings.slow), 0, None, b'')
+        for kind, (options, place) in kinds.items():
+            got = vmm(settings, log, *options, '--app', program, place, timeout=120 * settings.slow)
+            if (got.status, got.err) != (0, b'') or got.out != want.out:
+                words = (text.replace(b' ', b'\n') for text in (want.out, got.out))
+                raise Failure(f'{kind}: status {got.status}, {got.err!r}\n' + runner.difference(*words))
+
+
+@check('soak')
+def a_million_fsx(settings, log):
+    """Seeds that were found to matter stay in the list."""
+    program = guest(settings, 'fsx')
+    with mounts([program]) as (_, kinds):
+        for seed, (kind, (options, place)) in enumerate(kinds.items(), 101):
+            result = vmm(settings, log, *options, '--app', program, '--', str(seed), '1000000', place + '/f', timeout=7200)
+            require(result.status == 0, f'{kind}: {result.out!r} {result.err!r}')
+
+
+@check('soak')
+def fio_verifies(settings, log):
+    if not shutil.which('fio', path=runner.PATH):
+        raise Skip('fio: not installed')
+    with mounts(['/usr/bin/fio']) as (_, kinds):
+        for kind, (options, place) in kinds.items():
+            for mode in ('write', 'randwrite', 'randrw'):
+                result = vmm(settings, log, *options, '--app', '/usr/bin/fio', '--', '--name=verify', '--thread', '--size=32m',
+                             f'--rw={mode}', '--bs=4k', '--ioengine=psync', '--verify=crc32c', '--verify_fatal=1',
+                             '--do_verify=1', f'--directory={place}', '--fallocate=none', timeout=600)
+                require(result.status == 0 and b'verify: bad' not in result.err, f'{kind}, {mode}: {result.err!r}')
+
+
+@check('soak')
+def git_clone_and_fsck(settings, log):
+    """A repository of 10,000 files."""
+    with workdir() as top:
+        stream = ['commit refs/heads/main\ncommitter a <a@b> 1 +0000\ndata 1\nc']
+        for n in range(10000):
+            text = f'{n}\n' * (n % 50)
+            stream.append(f'M 100644 inline d{n % 97}/e{n % 13}/f{n}\ndata {len(text)}\n{text}')
+        subprocess.run(['git', 'init', '-q', '--bare', '-b', 'main', top + '/source'], check=True)
+        subprocess.run(['git', 'fast-import', '--quiet'], input='\n'.join(stream).encode() + b'\n', cwd=top + '/source', check=True)
+        os.mkdir(top + '/work')
+        script = ('git config --global safe.directory "*" && git clone -q file:///source /work/clone && cd /work/clone && '
+                  'git fsck --full && git status --porcelain && git ls-files | wc -l && git rev-parse HEAD^{tree}')
+        result = vmm(settings, log, '--bind', f'{top}/source:/source', '--bind', f'{top}/work:/work:rw', *shell(script), timeout=600)
+        require(result.status == 0, f'{result.status} {result.err!r}')
+        tree = subprocess.run(['git', 'rev-parse', 'main^{tree}'], cwd=top + '/source', capture_output=True, text=True).stdout
+        require(result.out.decode().split() == ['10000', tree.strip()], f'{result.out!r}')
+        files = sum(len(names) for folder, _, names in os.walk(top + '/work/clone') if '/.git' not in folder)
+        require(files == 10000, f'{files} files on the host')
+
+
+INSERT = '''
+import sqlite3, sys
+db = sqlite3.connect("/d/db", isolation_level=None)
+db.execute("pragma synchronous=full")
+db.execute("pragma journal_mode=" + sys.argv[1])
+db.execute("create table if not exists t (n integer primary key, data blob)")
+n = db.execute("select coalesce(max(n), 0) from t").fetchone()[0]
+print("ready", flush=True)
+while True:
+    n += 1
+    db.execute("begin"); db.execute("insert into t values (?, zeroblob(?))", (n, n * 37 % 5000)); db.execute("commit")
+    print(n, flush=True)
+'''
+
+
+def cut_off(settings, log, rounds):
+    """Kill vmm, gofer or both while a database is written: what was acknowledged is there, and nothing is corrupt."""
+    choose = random.Random(7)
+    acknowledged = 0
+    with workdir() as top:
+        os.mkdir(top + '/d')
+        for number in range(rounds):
+            journal = 'delete' if number // 10 % 2 == 0 else 'truncate'
+            process = start(settings, '--bind', f'{top}/d:/d:rw', '--app', '/usr/bin/python3', '--', '-c', INSERT, journal)
+            require(wait_line(process.stdout, 60 * settings.slow) == b'ready\n', 'the program does not start')
+            gofer = gofer_of(process)
+            time.sleep(choose.uniform(0, 0.3))
+            victims = choose.choice(([process.pid], [gofer], [gofer, process.pid], [process.pid, gofer]))
+            for pid in victims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            lines = process.communicate(timeout=60)[0].decode().split('\n')[:-1]
+            require(gone(gofer), 'the gofer is still there')
+            if lines:
+                acknowledged = int(lines[-1])
+            db = sqlite3.connect(top + '/d/db')
+            try:
+                require(db.execute('pragma integrity_check').fetchall() == [('ok',)], f'round {number}: corrupt')
+                have = db.execute('select coalesce(max(n), 0), count(*) from t').fetchone()
+            finally:
+                db.close()
+            require(have[0] >= acknowledged and have[0] == have[1], f'round {number}: {acknowledged} acknowledged, {have} there')
+        log.write(f'{rounds} rounds, {acknowledged} transactions\n')
+        require(acknowledged > 0, 'no transaction was made')
+
+
+@check()
+def database_cut_off(settings, log):
+    cut_off(settings, log, 5)
+
+
+@check('soak')
+def database_cut_off_200_times(settings, log):
+    cut_off(settings, log, 200)
+
+
+@check()
+def gofer_stopped(settings, log):
+    """A gofer that doesn't answer: the program waits, goes on when it does, and vmm can be ended all the while."""
+    script = 'echo ready; read x; for i in 1 2 3; do cat /d/f$i; done; echo done'
+    with workdir() as top:
+        for n in (1, 2, 3):
+            write_file(f'{top}/f{n}', f'{n}\n')
+        process = start(settings, '--bind', f'{top}:/d', *shell(script), stdin=subprocess.PIPE)
+        wait_line(process.stdout)
+        gofer = gofer_of(process)
+        os.kill(gofer, signal.SIGSTOP)
+        process.stdin.write(b'\n')
+        process.stdin.flush()
+        time.sleep(0.5)
+        require(process.poll() is None, 'it ended without its files')
+        os.kill(gofer, signal.SIGCONT)
+        status, out, err = finish(process, log)
+        require((status, out) == (0, b'1\n2\n3\ndone\n'), f'status {status}, {out!r} {err!r}')
+        for options, how, expected in ((['--timeout', '2s'], None, 137), ([], signal.SIGKILL, -9)):
+            process = start(settings, '--bind', f'{top}:/d', *options, *shell(script), stdin=subprocess.PIPE)
+            wait_line(process.stdout)
+            gofer = gofer_of(process)
+            os.kill(gofer, signal.SIGSTOP)
+            process.stdin.write(b'\n')
+            process.stdin.flush()
+            time.sleep(0.3)
+            if how:
+                process.send_signal(how)
+            status, _, err = finish(process, log)
+            require(status == expected, f'{options} {how}: status {status}, {err!r}')
+            require(gone(gofer), 'the stopped gofer is still there')
+
+
+@check()
+def descriptors_run_out(settings, log):
+    """The gofer has few descriptors: open says so, and works again when some are closed."""
+    script = '\n'.join((
+        'import errno, os',
+        'fds, error = [], None',
+        'for n in range(3000):',
+        '    try: fds.append(os.open("/d/f%d" % n, os.O_RDWR | os.O_CREAT))',
+        '    except OSError as e: error = e; break',
+        'assert error and error.errno in (errno.EMFILE, errno.ENFILE), error',
+        'assert len(fds) > 50, len(fds)',
+        'for fd in fds: assert os.write(fd, b"x") == 1; os.fsync(fd)',
+        'for fd in fds[::2]: os.close(fd)',
+        'again = [os.open("/d/again%d" % n, os.O_RDWR | os.O_CREAT) for n in range(20)]',
+        'print("ok")'))
+    with workdir() as top:
+        os.mkdir(top + '/d')
+        result = runner.run(['prlimit', '--nofile=600:600', settings.vmm, '--bind', f'{top}/d:/d:rw', '--app', '/usr/bin/python3',
+                             '--', '-c', script])
+        runner.log_result(log, 'few descriptors', result)
+        require((result.status, result.out) == (0, b'ok\n'), f'{result.status} {result.out!r} {result.err!r}')
+
+
+@check()
+def shared_files_change(settings, log):
+    """cache=shared: what the host does is seen at once by an open, and by stat and read within a few milliseconds."""
+    script = '\n'.join((
+        'import os, sys, time',
+        'held = open("/d/f", "rb", buffering=0)',
+        'assert held.read() == b"old" and os.stat("/d/f").st_size == 3 and not os.path.exists("/d/new")',
+        'print("ready", flush=True)',
+        'sys.stdin.readline()',
+        'assert open("/d/f").read() == "newer text", "open after a change"',
+        'assert os.listdir("/d") == ["f", "new"] or sorted(os.listdir("/d")) == ["f", "new"], os.listdir("/d")',
+        'assert open("/d/new").read() == "here"',
+        'time.sleep(0.005)',
+        'assert os.stat("/d/f").st_size == 10 and os.fstat(held.fileno()).st_size == 10, "stat"',
+        'held.seek(0); assert held.read() == b"newer text", "an open file"',
+        'print("changed", flush=True)',
+        'sys.stdin.readline()',
+        'assert not os.path.exists("/d/new") and not os.path.exists("/d/f") and os.path.exists("/d/moved")',
+        'assert os.fstat(held.fileno()).st_size == 10',
+        'import mmap',
+        'm = mmap.mmap(os.open("/d/moved", os.O_RDWR), 10)',
+        'assert m[:5] == b"newer"; m[:5] = b"NEWER"',
+        'print("mapped", flush=True)',
+        'sys.stdin.readline()',
+        'assert m[6:10] == b"TEXT", m[:]',
+        'print("end", flush=True)'))
+    for cache in ('shared', 'none'):
+        with workdir() as top:
+            write_file(top + '/f', 'old')
+            process = start(settings, '--bind', f'{top}:/d:rw,cache={cache}', '--app', '/usr/bin/python3', '--', '-c', script,
+                            stdin=subprocess.PIPE)
+
+            def step(expected):
+                line = wait_line(process.stdout, 30 * settings.slow)
+                require(line == expected + b'\n', f'cache={cache}: {line!r}')
+
+            def go_on():
+                process.stdin.write(b'\n')
+                process.stdin.flush()
+
+            try:
+                step(b'ready')
+                write_file(top + '/f', 'newer text')
+                write_file(top + '/new', 'here')
+                go_on()
+                step(b'changed')
+                os.unlink(top + '/new')
+                os.rename(top + '/f', top + '/moved')
+                go_on()
+                step(b'mapped')
+                with open(top + '/moved', 'r+b') as file:
+                    require(file.read() == b'NEWER text', 'the host does not see what was stored in the mapping')
+                    file.seek(6)
+                    file.write(b'TEXT')
+                go_on()
+                step(b'end')
+            finally:
+                status, _, err = finish(process, log)
+            require(status == 0, f'cache={cache}: {err.decode()}')
