@@ -3,6 +3,7 @@
 
 #include "fs/anon.h"
 #include "fs/poll.h"
+#include "fs/procfs.h"
 #include "lib/kmalloc.h"
 
 #define COUNT_MAX (UINT64_MAX - 1)
@@ -68,11 +69,19 @@ static void eventfd_release(struct file *f)
     kfree(f->data);
 }
 
+static void eventfd_fdinfo(const struct file *f, struct seq *s)
+{
+    const struct eventfd *e = f->data;
+
+    seq_printf(s, "eventfd-count: %16lx\n", (unsigned long)e->count);
+}
+
 static const struct file_ops eventfd_ops = {
     .read = eventfd_read,
     .write = eventfd_write,
     .poll = eventfd_poll,
     .release = eventfd_release,
+    .fdinfo = eventfd_fdinfo,
 };
 
 bool eventfd_is(const struct file *f)

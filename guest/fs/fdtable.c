@@ -287,9 +287,14 @@ int fd_close(int fd)
     return f ? close_file(current->files, f) : -EBADF;
 }
 
+bool fd_table_cloexec(const struct fd_table *t, int fd)
+{
+    return test_cloexec(t, (size_t)fd);
+}
+
 bool fd_cloexec(int fd)
 {
-    return test_cloexec(current->files, (size_t)fd);
+    return fd_table_cloexec(current->files, fd);
 }
 
 void fd_set_cloexec(int fd, bool on)

@@ -26,6 +26,7 @@ void fd_unreserve(int fd);
 int fd_install_or_put(struct file *f, bool cloexec);
 
 bool fd_cloexec(int fd);
+bool fd_table_cloexec(const struct fd_table *t, int fd);
 void fd_set_cloexec(int fd, bool on);
 
 /* The file of a descriptor of any table, with a reference; for /proc/PID/fd. */

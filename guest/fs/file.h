@@ -10,6 +10,7 @@
 struct inode;
 struct file;
 struct vma;
+struct seq;
 
 /*
  * A run of memory that a read fills or a write drains: the app's (iovecs) or the shim's own. Copying may stop
@@ -55,6 +56,7 @@ struct file_ops {
     int (*fallocate)(struct file *f, int mode, uint64_t offset, uint64_t len);
     int (*flush)(struct file *f);   /* each close(2) of a descriptor */
     void (*release)(struct file *f); /* last reference gone */
+    void (*fdinfo)(const struct file *f, struct seq *s); /* lines of /proc/PID/fdinfo/N beyond what all have */
     /*
      * Check that the file may be mapped with these; NULL: ENODEV. Afterwards faults come through page().
      */

@@ -129,11 +129,17 @@ static int jump_fd(const struct proc_node *node, struct path *ret)
 static int show_fdinfo(struct seq *s, const struct proc_node *node)
 {
     struct file *f = file_of(node);
+    uint32_t flags;
 
     if (!f)
         return -ENOENT;
-    seq_printf(s, "pos:\t%lu\nflags:\t0%o\nmnt_id:\t%d\nino:\t%lu\n", (unsigned long)f->pos, f->flags,
+    flags = f->flags & ~FILE_FLAGS_INTERNAL;
+    if (fd_table_cloexec(proc_thread(node)->files, node->fd))
+        flags |= O_CLOEXEC;
+    seq_printf(s, "pos:\t%lu\nflags:\t0%o\nmnt_id:\t%d\nino:\t%lu\n", (unsigned long)f->pos, flags,
                f->mount ? f->mount->id : 0, (unsigned long)file_ino(f));
+    if (f->ops->fdinfo)
+        f->ops->fdinfo(f, s);
     file_put(f);
     return 0;
 }

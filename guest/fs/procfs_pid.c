@@ -14,6 +14,7 @@
 #include "proc/signal.h"
 #include "tty/tty.h"
 
+#include <linux/capability.h>
 #include <linux/resource.h>
 
 #define USER_HZ 100
@@ -371,6 +372,111 @@ static int show_io(struct seq *s, const struct proc_node *node)
     return 0;
 }
 
+/* Of a thread that waits in a call: number, arguments, stack and instruction pointers. */
+static int show_syscall(struct seq *s, const struct proc_node *node)
+{
+    const struct thread *t = thread_of(node);
+    const struct regs *r = t ? t->regs : NULL;
+
+    if (!ptrace_may_access(node->proc))
+        return -EPERM;
+    if (!r || (t != current && t->state == THREAD_RUNNABLE)) {
+        seq_puts(s, "running\n");
+        return 0;
+    }
+    if (r->orig_rax == NO_SYSCALL)
+        seq_puts(s, "-1");
+    else
+        seq_printf(s, "%ld 0x%lx 0x%lx 0x%lx 0x%lx 0x%lx 0x%lx", (long)r->orig_rax, (unsigned long)r->rdi, (unsigned long)r->rsi,
+                   (unsigned long)r->rdx, (unsigned long)r->r10, (unsigned long)r->r8, (unsigned long)r->r9);
+    seq_printf(s, " 0x%lx 0x%lx\n", (unsigned long)r->rsp, (unsigned long)r->rip);
+    return 0;
+}
+
+static int show_personality(struct seq *s, const struct proc_node *node)
+{
+    seq_printf(s, "%08x\n", node->proc->personality);
+    return 0;
+}
+
+/* --- out of memory: here --mem's limit fails calls, so these are kept for whoever asks (proc(5)) --- */
+
+#define OOM_MAX 1000
+#define OOM_OLD_MAX 15
+
+static int show_oom_score(struct seq *s, const struct proc_node *node)
+{
+    const struct mm *mm = mm_of(node);
+    int share = mm ? (int)(mm->rss_pages * OOM_MAX / MAX(frame_total(), 1ul)) : 0, points = node->proc->oom_score_adj + share;
+
+    seq_printf(s, "%d\n", mm ? MAX((OOM_MAX + points) * 2 / 3, 0) : 0);
+    return 0;
+}
+
+static int show_oom_score_adj(struct seq *s, const struct proc_node *node)
+{
+    seq_printf(s, "%d\n", node->proc->oom_score_adj);
+    return 0;
+}
+
+static int show_oom_adj(struct seq *s, const struct proc_node *node)
+{
+    int adj = node->proc->oom_score_adj;
+
+    seq_printf(s, "%d\n", adj == OOM_MAX ? OOM_OLD_MAX : adj * 17 / OOM_MAX);
+    return 0;
+}
+
+/* A number with white space around it; INT32_MIN: it is none. */
+static int parse_adjustment(const char *text)
+{
+    bool negative = *text == '-';
+    int value = 0;
+
+    text += negative;
+    if (*text < '0' || *text > '9')
+        return INT32_MIN;
+    while (*text >= '0' && *text <= '9' && value <= OOM_MAX)
+        value = value * 10 + (*text++ - '0');
+    while (*text == '\n' || *text == ' ')
+        text++;
+    return *text ? INT32_MIN : negative ? -value : value;
+}
+
+static int set_adjustment(struct process *p, int value)
+{
+    if (value < p->oom_score_adj && !capable(CAP_SYS_RESOURCE))
+        return -EACCES;
+    p->oom_score_adj = value;
+    return 0;
+}
+
+static int store_oom_score_adj(const struct proc_node *node, char *text, size_t n UNUSED)
+{
+    int value = parse_adjustment(text);
+
+    return value < -OOM_MAX || value > OOM_MAX ? -EINVAL : set_adjustment(node->proc, value);
+}
+
+static int store_oom_adj(const struct proc_node *node, char *text, size_t n UNUSED)
+{
+    int value = parse_adjustment(text);
+
+    if (value < -17 || value > OOM_OLD_MAX)
+        return -EINVAL;
+    return set_adjustment(node->proc, value == OOM_OLD_MAX ? OOM_MAX : value * OOM_MAX / 17);
+}
+
+static int show_children(struct seq *s, const struct proc_node *node)
+{
+    struct process *p;
+
+    list_for_each(p, &node->proc->children, sibling_node)
+        if (p->creator == node->tid || (node->tid == node->proc->pid && !thread_find(p->creator)))
+            seq_printf(s, "%d ", p->pid);
+    return 0;
+}
+
 static int show_schedstat(struct seq *s, const struct proc_node *node)
 {
     const struct thread *t = thread_of(node);
@@ -443,10 +549,10 @@ static const struct proc_entry ns_entries[] = {
     PROC_FILE("environ", 0400, show_environ),                                                      \
     PROC_FILE("auxv", 0400, show_auxv),                                                            \
     PROC_FILE("status", 0444, show_status),                                                        \
-    PROC_TEXT("personality", "00000000\n"),                                                        \
+    PROC_FILE("personality", 0400, show_personality),                                                       \
     PROC_FILE("limits", 0444, show_limits),                                                        \
     { .name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm },            \
-    PROC_TEXT("syscall", "running\n"),                                                             \
+    PROC_FILE("syscall", 0400, show_syscall),                                                           \
     PROC_FILE("cmdline", 0444, show_cmdline),                                                      \
     PROC_FILE("stat", 0444, show_stat),                                                            \
     PROC_FILE("statm", 0444, show_statm),                                                          \
@@ -463,9 +569,9 @@ static const struct proc_entry ns_entries[] = {
     PROC_FILE("schedstat", 0444, show_schedstat),                                                  \
     PROC_TEXT("cpuset", "/\n"),                                                                    \
     PROC_TEXT("cgroup", "0::/\n"),                                                                 \
-    PROC_TEXT("oom_score", "0\n"),                                                                 \
-    PROC_SETTING("oom_adj", "0\n"),                                                                \
-    PROC_SETTING("oom_score_adj", "0\n"),                                                          \
+    PROC_FILE("oom_score", 0444, show_oom_score),                                                                 \
+    { .name = "oom_adj", .mode = S_IFREG | 0644, .show = show_oom_adj, .store = store_oom_adj },                                                                \
+    { .name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_score_adj, .store = store_oom_score_adj },                                                          \
     PROC_SETTING("loginuid", "4294967295"),                                                        \
     PROC_TEXT("sessionid", "4294967295"),                                                          \
     PROC_FILE("io", 0400, show_io),                                                                \
@@ -473,14 +579,14 @@ static const struct proc_entry ns_entries[] = {
     PROC_SETTING("gid_map", "         0          0 4294967295\n"),                                 \
     PROC_SETTING("setgroups", "allow\n")
 
-const struct proc_entry proc_tid_entries[] = { COMMON_ENTRIES, { 0 } };
+const struct proc_entry proc_tid_entries[] = { COMMON_ENTRIES, PROC_FILE("children", 0444, show_children), { 0 } };
 
 const struct proc_entry proc_pid_entries[] = {
     { .name = "task", .mode = S_IFDIR | 0555, .dynamic = &proc_tasks },
     COMMON_ENTRIES,
     PROC_SETTING("coredump_filter", "00000033\n"),
-    PROC_SETTING("clear_refs", ""),
-    PROC_SETTING("timerslack_ns", "50000\n"),
+    { .name = "clear_refs", .mode = S_IFREG | 0200, .text = "", .store = proc_store_ignore },
+    { .name = "timerslack_ns", .mode = S_IFREG | 0666, .text = "50000\n", .store = proc_store_ignore },
     PROC_SETTING("timens_offsets", "monotonic           0         0\nboottime            0         0\n"),
     { 0 },
 };

@@ -3,6 +3,7 @@
 
 #include "fs/anon.h"
 #include "fs/poll.h"
+#include "fs/procfs.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "proc/signal.h"
@@ -93,9 +94,17 @@ static void signalfd_release(struct file *f)
     kfree(f->data);
 }
 
+static void signalfd_fdinfo(const struct file *f, struct seq *s)
+{
+    const struct signalfd *sf = f->data;
+
+    seq_printf(s, "sigmask:\t%016lx\n", (unsigned long)sf->mask);
+}
+
 static const struct file_ops signalfd_ops = {
     .read = signalfd_read,
     .poll = signalfd_poll,
+    .fdinfo = signalfd_fdinfo,
     .release = signalfd_release,
 };
 

@@ -121,6 +121,7 @@ static void copy_process_state(struct process *p, const struct clone_request *rq
     memcpy(p->rlimits, parent->rlimits, sizeof(p->rlimits));
     p->dumpable = parent->dumpable;
     p->personality = parent->personality;
+    p->oom_score_adj = parent->oom_score_adj;
     p->thp_disabled = parent->thp_disabled;
     p->cpu_timers = p->rlimits[RLIMIT_CPU].cur != RLIM64_INFINITY;
     p->membarrier = rq->flags & CLONE_VM ? parent->membarrier : 0;

@@ -81,6 +81,7 @@ struct process {
     bool child_subreaper;
     bool dumpable;
     uint32_t personality;
+    int oom_score_adj;
     uint64_t start_ns;
     uint64_t cpu_ns, child_cpu_ns;
     uint64_t min_faults, maj_faults;

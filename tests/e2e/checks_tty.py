@@ -93,6 +93,21 @@ def tty_less(settings, log):
 
 
 @check()
+def tty_vi(settings, log):
+    """An editor that draws the whole screen; the file that it wrote shows what it understood."""
+    editor = '/usr/bin/vim.tiny' if os.path.exists('/usr/bin/vim.tiny') else '/bin/busybox'
+    command = [editor, '-u', 'NONE', '/tmp/vmm-vi'] if 'vim' in editor else [editor, 'vi', '/tmp/vmm-vi']
+    compare(settings, log, ['/bin/sh', '-c', 'rm -f /tmp/vmm-vi; "$@"; cat /tmp/vmm-vi; rm /tmp/vmm-vi', 'sh', *command], [
+        (b'', b'~'),
+        (b'ifirst line\rsecond', b'second'),
+        (b'\x1b', b''),
+        (b'kyyp', b''),
+        (b':s/first/third/\r', b'third'),
+        (b':wq\r', b'\nsecond\r\n'),
+    ])
+
+
+@check()
 def tty_restored(settings, log):
     """The host's terminal is as before after the program's end, its death, and vmm's."""
     def modes(terminal):

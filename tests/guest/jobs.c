@@ -111,6 +111,50 @@ static void test_groups(void)
     CHECK_ERRNO(waitid(P_PID, 1, &info, 0), EINVAL);
 }
 
+/* setsid(2), getsid(2), setpgid(2): ERRORS. */
+static void test_sessions(void)
+{
+    int ready[2], status;
+    char c;
+
+    check_section("sessions");
+    CHECK_OK(pipe(ready));
+    pid_t child = fork();
+    if (child == 0) {
+        bool good = setsid() == getpid() && getsid(0) == getpid() && getpgrp() == getpid();
+
+        good = good && setsid() == -1 && errno == EPERM;      /* a group leader already */
+        good = good && setpgid(0, 0) == -1 && errno == EPERM; /* a session leader */
+        good = good && setpgid(0, getppid()) == -1 && errno == EPERM;
+        good = good && setpgid(getppid(), 0) == -1 && errno == ESRCH; /* not a child */
+        c = good;
+        write(ready[1], &c, 1);
+        pause();
+    }
+    CHECK_EQUAL(read(ready[0], &c, 1), 1);
+    CHECK_EQUAL(c, 1);
+    CHECK_EQUAL(getsid(child), child);
+    CHECK_EQUAL(getpgid(child), child);
+    CHECK_ERRNO(setpgid(child, 0), EPERM); /* in another session */
+    CHECK_ERRNO(setpgid(0, child), EPERM); /* the group is in another session */
+    CHECK_ERRNO(getsid(99999999), ESRCH);
+    CHECK_ERRNO(getpgid(99999999), ESRCH);
+    kill(child, SIGKILL);
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    child = fork();
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", "kill -STOP $$; exit 3", NULL);
+        _exit(1);
+    }
+    CHECK_EQUAL(waitpid(child, &status, WUNTRACED), child);
+    CHECK_ERRNO(setpgid(child, child), EACCES); /* it has called exec */
+    kill(child, SIGCONT);
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK_EQUAL(WEXITSTATUS(status), 3);
+    close(ready[0]);
+    close(ready[1]);
+}
+
 static void test_no_zombies(void)
 {
     int status;
@@ -286,6 +330,7 @@ int main(int argc, char **argv)
         return exec_child();
     test_stop_and_continue();
     test_groups();
+    test_sessions();
     test_no_zombies();
     test_subreaper();
     test_pidfd();

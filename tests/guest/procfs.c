@@ -2,8 +2,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -33,6 +37,81 @@ static long number_after(const char *word)
 {
     const char *p = strstr(text, word);
     return p ? strtol(p + strlen(word), NULL, 10) : -1;
+}
+
+/* One line of a file, without its newline. */
+static const char *line_of(const char *path, const char *prefix)
+{
+    static char line[512];
+    FILE *file = fopen(path, "r");
+    bool found = false;
+
+    while (file && !found && fgets(line, sizeof(line), file))
+        found = !strncmp(line, prefix, strlen(prefix));
+    if (file)
+        fclose(file);
+    line[strcspn(line, "\n")] = 0;
+    return found ? line : "";
+}
+
+static bool store(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static void test_process_state(void)
+{
+    char path[64], link[64] = "";
+    int pipes[2];
+    long nr = -1, fd = -1;
+
+    check_section("what a process is at");
+    CHECK_OK(pipe(pipes));
+    pid_t child = fork();
+    if (child == 0) {
+        char c;
+        _exit(read(pipes[0], &c, 1) == 1);
+    }
+    snprintf(path, sizeof(path), "/proc/%d/syscall", child);
+    for (int i = 0; i < 200 && nr != 0; i++) {
+        usleep(1000);
+        sscanf(line_of(path, ""), "%ld 0x%lx", &nr, &fd);
+    }
+    CHECK_EQUAL(nr, 0);
+    CHECK_EQUAL(fd, pipes[0]);
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
+    CHECK_EQUAL(atoi(line_of(path, "")), child);
+
+    CHECK(store("/proc/self/oom_score_adj", "500\n"));
+    CHECK(!strcmp(line_of("/proc/self/oom_score_adj", ""), "500"));
+    CHECK(!strcmp(line_of("/proc/self/oom_adj", ""), "8"));
+    CHECK(!store("/proc/self/oom_score_adj", "1001"));
+    CHECK(!store("/proc/self/oom_score_adj", "many"));
+    CHECK(store("/proc/self/oom_score_adj", "0"));
+    CHECK_OK(personality(ADDR_NO_RANDOMIZE));
+    CHECK(!strcmp(line_of("/proc/self/personality", ""), "00040000"));
+
+    int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+    CHECK_OK(pidfd);
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+    CHECK_EQUAL(atoi(line_of(path, "Pid:") + 4), child);
+    CHECK(!strcmp(line_of(path, "flags:"), "flags:\t02000002"));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", pidfd);
+    CHECK(readlink(path, link, sizeof(link) - 1) > 0);
+    CHECK_EQUAL(write(pipes[1], "x", 1), 1);
+    CHECK_EQUAL(waitpid(child, NULL, 0), child);
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+    CHECK_EQUAL(atoi(line_of(path, "Pid:") + 4), -1);
+    close(pidfd);
+    int event = eventfd(77, 0);
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", event);
+    CHECK(!strcmp(line_of(path, "eventfd-count:"), "eventfd-count:               4d"));
+    close(event);
 }
 
 int main(int argc, char **argv)
@@ -185,5 +264,6 @@ int main(int argc, char **argv)
     CHECK(S_ISREG(st.st_mode) && st.st_size == 0);
     CHECK_OK(stat("/proc/self/", &st));
     CHECK(S_ISDIR(st.st_mode));
+    test_process_state();
     return check_done();
 }

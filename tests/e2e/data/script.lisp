@@ -1,0 +1,8 @@
+(print (lisp-implementation-type))
+(print (loop for i from 1 to 5 collect (* i i)))
+(print (with-output-to-string (s) (sb-ext:run-program "/bin/echo" '("hi") :output s)))
+(print (sb-thread:join-thread (sb-thread:make-thread (lambda () (reduce #'+ (loop for i below 100000 collect i))))))
+(gc :full t)
+(handler-case (error "x") (error (e) (print (type-of e))))
+(print (handler-case (/ 1 0) (division-by-zero () :div)))
+(terpri)

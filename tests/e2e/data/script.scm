@@ -1,0 +1,5 @@
+(display (version)) (newline)
+(display (map (lambda (x) (* x x)) '(1 2 3))) (newline)
+(use-modules (ice-9 popen) (ice-9 rdelim))
+(let* ((p (open-input-pipe "echo from-pipe")) (l (read-line p))) (close-pipe p) (display l) (newline))
+(let ((pid (primitive-fork))) (if (= pid 0) (primitive-exit 5) (begin (display (status:exit-val (cdr (waitpid pid)))) (newline))))
