@@ -67,7 +67,7 @@ struct file_ops {
      * open). write: it will be written through a shared mapping. May sleep. -errno: EFAULT-like failures give SIGBUS;
      * -ERANGE: beyond the end of the file.
      * *ret_run (bytes, multiple of a page): how far the file goes on contiguously at gpa + i, so that whole VMAs are mapped at once.
-     * Only runs of window memory may be longer than a page.
+     * Frames don't lie in a row: a run of them tells how far pages can be had at once, without sleeping or using memory.
      */
     int (*page)(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run);
     /* A VMA of the file came (by mmap, fork, a split) or went. Must not sleep. NULL: nothing to do. */

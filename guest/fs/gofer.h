@@ -58,6 +58,8 @@ struct gofer_inode {
     bool no_acl;                     /* it has no access ACL */
     bool no_map;                     /* can't be donated: read through pages instead */
     bool lost;                       /* the host cut the file under a mapping: ask for its size */
+    bool hot;                        /* all of it is in pages: gofer_hot.c */
+    uint32_t code_uses;              /* mappings of its code */
     bool want_writable;              /* a shared writable mapping exists: map only once */
     uint64_t fresh_ns;               /* when the attributes came from the gofer */
     uint32_t behind;                 /* writes on their way that nobody waits for */
@@ -69,7 +71,7 @@ struct gofer_inode {
     uint32_t hot_reads;              /* answered by requests so far */
     struct gofer_map *map[2];        /* [writable] */
     struct gofer_map *old_maps;
-    struct page_map pages;           /* no_map: frames that were read */
+    struct page_map pages;           /* no_map and hot: frames that were read */
     struct list lru;
 };
 
@@ -200,6 +202,11 @@ int gofer_mmap(struct file *f, int prot, int flags);
 int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run);
 /* Where bytes [offset, offset + *ret_len) of the file can be read in the window, if they are mapped already; or NULL. */
 const void *gofer_mapped(struct inode *inode, uint64_t offset, uint64_t *ret_len);
+/* --- gofer_hot.c --- */
+
+void gofer_hot_used(struct file *f);         /* a program maps its code; may sleep */
+void gofer_hot_forget(struct inode *inode);  /* its pages go */
+
 /* Map the whole file for reading through f's handle if that works. */
 bool gofer_map_for_read(struct file *f);
 void gofer_maps_retire(struct inode *inode); /* they stay where they are in page tables; the next use makes new ones */

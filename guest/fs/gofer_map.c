@@ -312,6 +312,7 @@ void gofer_pages_drop(struct inode *inode)
     struct page_map *pages = &gofer_i(inode)->pages;
     uint64_t i = 0;
 
+    gofer_hot_forget(inode);
     if (pages->count == 0)
         return;
     while ((i = page_map_next(pages, i, UINT64_MAX >> PAGE_SHIFT, false)) < UINT64_MAX >> PAGE_SHIFT)
@@ -362,6 +363,8 @@ int gofer_mmap(struct file *f, int prot, int flags)
     struct gofer_map *map;
     long err;
 
+    if ((flags & MAP_TYPE) == MAP_PRIVATE && (prot & PROT_EXEC))
+        gofer_hot_used(f);
     if ((flags & MAP_TYPE) == MAP_PRIVATE || !(prot & PROT_WRITE))
         return 0;
     if (!writes_allowed(h))
@@ -431,6 +434,10 @@ int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint
         return -ERANGE;
     if (write && !writes_allowed(h))
         return -EACCES;
+    if (gi->hot && !writable) {
+        *ret_run = PAGE_UP(f->inode->size) - offset;
+        return (int)page_read(f, offset, ret_gpa);
+    }
     if (write)
         gi->stale = true; /* its mtime moves, we don't see when */
     err = map_get(f->inode, h, writable, &map);

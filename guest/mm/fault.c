@@ -25,6 +25,7 @@
 
 /* Pages of files in RAM may be holes, which cost memory: only for sequential use. */
 #define RAM_FILE_WINDOW_MAX 0x40000u
+#define RAM_FILE_READY_WINDOW 0x20000u /* pages that are there already */
 
 #define COW_WINDOW_MIN 0x1000u
 #define COW_WINDOW_MAX 0x10000u
@@ -261,23 +262,37 @@ static long set_file_page(const struct file_fault *ff, uaddr_t addr, gpa_t gpa, 
     return 0;
 }
 
+/* Data segments of programs are small and will be written: spare them the faults. */
+static bool copies_eagerly(const struct vma *vma)
+{
+    return !(vma->flags & VMA_SHARED) && (vma->prot & PROT_WRITE) &&
+           vma->end - vma->start <= FILE_COPY_MAX;
+}
+
 /*
- * A file whose pages are frames (tmpfs): one at a time, more if the app goes through them in order.
+ * A file whose pages are frames: those around addr if they are there already, or else one at a time, more if the app goes through
+ * them in order.
  */
-static long map_ram_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa)
+static long map_ram_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa, uint64_t run)
 {
     struct vma *vma = ff->vma;
-    bool private = !(vma->flags & VMA_SHARED);
-    uint64_t window = sequential_window(vma, addr, PAGE_SIZE, RAM_FILE_WINDOW_MAX), run;
-    uaddr_t end = MIN(addr + window, vma->end);
-    long r = set_file_page(ff, addr, gpa, private && ff->write);
+    bool copy = !(vma->flags & VMA_SHARED) && ff->write;
+    struct range range;
+    uint64_t window;
+    long r;
 
-    vma->next_fault = end;
-    for (addr += PAGE_SIZE; r == 0 && addr < end; addr += PAGE_SIZE) {
+    if (run > PAGE_SIZE) {
+        range = around(vma, addr, RAM_FILE_READY_WINDOW);
+        copy = copy || copies_eagerly(vma);
+    } else {
+        window = sequential_window(vma, addr, PAGE_SIZE, RAM_FILE_WINDOW_MAX);
+        range = (struct range){ addr, MIN(addr + window, vma->end) };
+        vma->next_fault = range.hi;
+    }
+    r = set_file_page(ff, addr, gpa, copy);
+    for (uaddr_t at = range.lo; r == 0 && at < range.hi; at += PAGE_SIZE) {
         /* Errors in the neighbourhood (the end of the file) are for whoever touches it. */
-        if (get_page(ff, addr, &gpa, &run) < 0)
-            break;
-        if (set_file_page(ff, addr, gpa, private && ff->write) < 0)
+        if (at != addr && (get_page(ff, at, &gpa, &run) < 0 || set_file_page(ff, at, gpa, copy) < 0))
             break;
     }
     return r;
@@ -332,13 +347,6 @@ static long map_window_range(const struct file_fault *ff, struct range r, gpa_t 
     return result;
 }
 
-/* Data segments of programs are small and will be written: spare them the faults. */
-static bool copies_eagerly(const struct vma *vma)
-{
-    return !(vma->flags & VMA_SHARED) && (vma->prot & PROT_WRITE) &&
-           vma->end - vma->start <= FILE_COPY_MAX;
-}
-
 static long map_window_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa, uint64_t run)
 {
     struct range r = { .lo = window_start(ff, addr, gpa) };
@@ -373,7 +381,7 @@ static long file_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint32_t er
     file_get(ff.file);
     r = get_page(&ff, addr, &gpa, &run);
     if (r == 0)
-        r = frame_is_ram(gpa) ? map_ram_pages(&ff, addr, gpa)
+        r = frame_is_ram(gpa) ? map_ram_pages(&ff, addr, gpa, run)
                               : map_window_pages(&ff, addr, gpa, run);
     file_put(ff.file);
     return r == -EAGAIN ? 0 : r; /* changed meanwhile: the access faults again */
