@@ -55,7 +55,7 @@ static const struct {
     { "statx", "Fsxxp" },     { "rseq", "pdxx" },         { "clone3", "px" },        { "arch_prctl", "xp" },
     { "statfs", "sp" },       { "fstatfs", "Fp" },        { "set_robust_list", "pd" }, { "tgkill", "ddd" },
     { "getuid", "" },         { "getgid", "" },           { "geteuid", "" },         { "getegid", "" },
-    { "clock_nanosleep", "dxpp" }, { "clock_gettime", "dp" }, { "socket", "ddd" },   { "epoll_wait", "Fpdd" },
+    { "clock_nanosleep", "dxpp" }, { "clock_gettime", "dp" }, { "socket", "dxd" },   { "epoll_wait", "Fpdd" },
     { "openat2", "Fspd" },    { "close_range", "ddx" },   { "preadv", "Fpdd" },      { "pwritev", "Fpdd" },
     { "preadv2", "Fpddxx" },  { "pwritev2", "Fpddxx" },   { "sendfile", "FFpd" },    { "copy_file_range", "FpFpdx" },
     { "splice", "FpFpdx" },   { "tee", "FFdx" },          { "vmsplice", "Fpdx" },    { "getdents", "Fpd" },
@@ -68,6 +68,11 @@ static const struct {
     { "setxattr", "sspdx" },  { "lsetxattr", "sspdx" },   { "fsetxattr", "Fspdx" },  { "getxattr", "sspd" },
     { "lgetxattr", "sspd" },  { "fgetxattr", "Fspd" },    { "listxattr", "spd" },    { "llistxattr", "spd" },
     { "flistxattr", "Fpd" },  { "removexattr", "ss" },    { "lremovexattr", "ss" },  { "fremovexattr", "Fs" },
+    { "connect", "Fpd" },     { "bind", "Fpd" },          { "listen", "Fd" },        { "accept", "Fpp" },
+    { "accept4", "Fppx" },    { "getsockname", "Fpp" },   { "getpeername", "Fpp" },  { "shutdown", "Fd" },
+    { "socketpair", "dxdp" }, { "setsockopt", "Fddpd" },  { "getsockopt", "Fddpp" }, { "sendto", "Fbdxpd" },
+    { "recvfrom", "Fpdxpp" }, { "sendmsg", "Fpx" },       { "recvmsg", "Fpx" },      { "sendmmsg", "Fpdx" },
+    { "recvmmsg", "Fpdxp" },
 };
 
 struct line {

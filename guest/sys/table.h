@@ -51,21 +51,21 @@
     X(38, setitimer, FULL) \
     X(39, getpid, FULL) \
     X(40, sendfile, FULL) \
-    X(41, socket, NONE) \
-    X(42, connect, NONE) \
-    X(43, accept, NONE) \
-    X(44, sendto, NONE) \
-    X(45, recvfrom, NONE) \
-    X(46, sendmsg, NONE) \
-    X(47, recvmsg, NONE) \
-    X(48, shutdown, NONE) \
-    X(49, bind, NONE) \
-    X(50, listen, NONE) \
-    X(51, getsockname, NONE) \
-    X(52, getpeername, NONE) \
-    X(53, socketpair, NONE) \
-    X(54, setsockopt, NONE) \
-    X(55, getsockopt, NONE) \
+    X(41, socket, FULL) \
+    X(42, connect, FULL) \
+    X(43, accept, FULL) \
+    X(44, sendto, FULL) \
+    X(45, recvfrom, FULL) \
+    X(46, sendmsg, FULL) \
+    X(47, recvmsg, FULL) \
+    X(48, shutdown, FULL) \
+    X(49, bind, FULL) \
+    X(50, listen, FULL) \
+    X(51, getsockname, FULL) \
+    X(52, getpeername, FULL) \
+    X(53, socketpair, FULL) \
+    X(54, setsockopt, FULL) \
+    X(55, getsockopt, FULL) \
     X(56, clone, FULL) \
     X(57, fork, FULL) \
     X(58, vfork, FULL) \
@@ -298,7 +298,7 @@
     X(285, fallocate, FULL) \
     X(286, timerfd_settime, FULL) \
     X(287, timerfd_gettime, FULL) \
-    X(288, accept4, NONE) \
+    X(288, accept4, FULL) \
     X(289, signalfd4, FULL) \
     X(290, eventfd2, FULL) \
     X(291, epoll_create1, FULL) \
@@ -309,7 +309,7 @@
     X(296, pwritev, FULL) \
     X(297, rt_tgsigqueueinfo, FULL) \
     X(298, perf_event_open, REFUSED, EPERM, "no performance counters inside") \
-    X(299, recvmmsg, NONE) \
+    X(299, recvmmsg, FULL) \
     X(300, fanotify_init, REFUSED, ENOSYS, "as a kernel without CONFIG_FANOTIFY: its events would hold up the file system") \
     X(301, fanotify_mark, REFUSED, ENOSYS, "as a kernel without CONFIG_FANOTIFY: its events would hold up the file system") \
     X(302, prlimit64, FULL) \
@@ -317,7 +317,7 @@
     X(304, open_by_handle_at, REFUSED, EPERM, "handles would outlive what the sandbox knows of its files") \
     X(305, clock_adjtime, PART, "reads; setting the clock, which is the host's, gives EPERM") \
     X(306, syncfs, FULL) \
-    X(307, sendmmsg, NONE) \
+    X(307, sendmmsg, FULL) \
     X(308, setns, REFUSED, EPERM, "the sandbox has one of each namespace") \
     X(309, getcpu, FULL) \
     X(310, process_vm_readv, FULL) \
