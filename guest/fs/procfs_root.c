@@ -231,24 +231,6 @@ static ssize_t readlink_net(const struct proc_node *node UNUSED, char *buf, size
     return put_link(buf, size, "self/net", 8);
 }
 
-/* --- net: headers of empty tables --- */
-
-const struct proc_entry proc_net[] = {
-    PROC_TEXT("dev", "Inter-|   Receive                                                |  Transmit\n"
-                     " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"
-                     "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n"),
-    PROC_TEXT("tcp", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"),
-    PROC_TEXT("tcp6", "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"),
-    PROC_TEXT("udp", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"),
-    PROC_TEXT("udp6", "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"),
-    PROC_TEXT("unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"),
-    PROC_TEXT("route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"),
-    PROC_TEXT("arp", "IP address       HW type     Flags       HW address            Mask     Device\n"),
-    PROC_TEXT("if_inet6", ""),
-    PROC_TEXT("sockstat", "sockets: used 0\n"),
-    { 0 },
-};
-
 /* --- the rest --- */
 
 static int show_version(struct seq *s, const struct proc_node *node UNUSED)

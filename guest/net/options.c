@@ -112,6 +112,7 @@ static int set_buffer(struct socket *s, int name, int value)
         return 0;
     }
     s->opt.sndbuf = buffer_size(value, force, SNDBUF_MIN);
+    s->opt.sndbuf_set = true;
     if (s->ops->write_space)
         s->ops->write_space(s);
     return 0;

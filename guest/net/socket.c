@@ -87,6 +87,11 @@ struct socket *socket_create(int family, int type, int protocol)
     switch (family) {
     case AF_UNIX:
         return unix_socket(type, protocol);
+    case AF_INET:
+    case AF_INET6:
+        return inet_socket(family, type, protocol);
+    case AF_NETLINK:
+        return netlink_socket(type, protocol);
     default:
         return err_ptr(-EAFNOSUPPORT);
     }
@@ -198,6 +203,8 @@ static long socket_ioctl(struct file *f, uint32_t cmd, uint64_t arg)
         break;
     }
     ret = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOIOCTLCMD;
+    if (ret == -ENOIOCTLCMD)
+        ret = netdev_ioctl(cmd, arg);
     return ret == -ENOIOCTLCMD ? -ENOTTY : ret;
 }
 

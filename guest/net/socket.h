@@ -93,7 +93,7 @@ struct socket_options {
     uint64_t send_timeout_ns, recv_timeout_ns; /* NEVER: none; 0: don't wait */
     int rcvlowat, priority, mark, peek_offset, incoming_cpu;
     int linger_seconds;
-    bool linger, debug, reuseaddr, reuseport, dontroute, broadcast, keepalive, oobinline, passcred, passpidfd, passsec,
+    bool sndbuf_set, linger, debug, reuseaddr, reuseport, dontroute, broadcast, keepalive, oobinline, passcred, passpidfd, passsec,
         timestamp, timestamp_ns, rxq_overflow, nofcs, select_err_queue;
 };
 

@@ -362,7 +362,7 @@ ssize_t unix_recv_stream(struct socket *s, struct socket_msg *msg)
     mutex_lock(&u->read_lock);
     for (;;) {
         err = read_queue(u, msg, &c, start + (peek ? c.bytes : 0));
-        if (err != 0 || c.bytes >= target)
+        if (err != 0 || c.bytes >= MAX(target, 1ul) || (size == 0 && s->rx.count > 0)) /* even a read of nothing waits */
             break;
         err = wait_stream(u, deadline_ns, peek ? start + c.bytes : 0);
         if (err != 0)

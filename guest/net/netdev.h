@@ -1,0 +1,38 @@
+/* Network devices, as netlink, ioctls and /proc/net tell of them: lo, and whatever a driver adds. */
+#ifndef NET_NETDEV_H
+#define NET_NETDEV_H
+
+#include "lib/base.h"
+#include "lib/list.h"
+
+#define NETDEV_ADDRS_MAX 4
+
+#define NETDEV_UP 0x1u
+#define NETDEV_LOOPBACK 0x8u
+#define NETDEV_RUNNING 0x40u
+#define NETDEV_LOWER_UP 0x10000u
+
+struct netdev_addr {
+    int family;          /* AF_INET or AF_INET6 */
+    uint8_t addr[16];    /* IPv4: the first four bytes */
+    uint8_t prefix_len;
+    uint8_t scope;       /* RT_SCOPE_* */
+};
+
+struct netdev {
+    struct list node;
+    int index;
+    char name[16];
+    uint32_t flags;      /* IFF_* */
+    uint32_t mtu, tx_queue_len;
+    uint16_t type;       /* ARPHRD_* */
+    uint8_t hwaddr[6];
+    struct netdev_addr addrs[NETDEV_ADDRS_MAX];
+    size_t addr_count;
+};
+
+struct list *netdev_all(void); /* struct netdev by node, in the order of their indexes */
+struct netdev *netdev_by_index(int index);
+struct netdev *netdev_by_name(const char *name);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * TCP inside the sandbox (tcp(7)), between tcp.c (connections) and tcp_io.c (bytes). The states are those of RFC 793 as far as they
+ * last: without segments there are no SYN_RECV, FIN_WAIT1, CLOSING and LAST_ACK, and nothing waits in TIME_WAIT.
+ */
+#ifndef NET_TCP_H
+#define NET_TCP_H
+
+#include "net/inet.h"
+
+enum { /* as /proc/net/tcp and TCP_INFO number them */
+    TCP_STATE_ESTABLISHED = 1,
+    TCP_STATE_SYN_SENT = 2,
+    TCP_STATE_FIN_WAIT2 = 5,
+    TCP_STATE_CLOSE = 7,
+    TCP_STATE_CLOSE_WAIT = 8,
+    TCP_STATE_LISTEN = 10,
+};
+
+enum tcp_urgent { URGENT_NONE, URGENT_VALID, URGENT_READ };
+
+struct tcp_sock {
+    struct inet_sock i;
+    int state;                  /* TCP_STATE_* */
+    struct tcp_sock *peer;      /* a reference; it stays when the peer's file is gone (orphan) */
+    struct list accepts, accept_node; /* connections that nobody has accepted yet; each is a reference */
+    uint32_t accept_count, backlog;
+    struct list waiting, waiting_node; /* connecting sockets for which the backlog has no room yet; not counted */
+    bool connecting;            /* connect(2) was called and hasn't told that it is done */
+    bool fin;                   /* the peer has said that nothing more comes */
+    bool orphan;                /* its file is gone */
+    bool want_space;            /* somebody was told that there is no room */
+    struct mutex read_lock, write_lock;
+    uint64_t read_seq, write_seq; /* bytes ever taken from and put into rx */
+    enum tcp_urgent urgent;     /* one byte out of band, at urgent_seq */
+    uint8_t urgent_byte;
+    uint64_t urgent_seq;
+};
+
+static inline struct tcp_sock *tcp_sock(struct socket *s)
+{
+    return (struct tcp_sock *)s;
+}
+
+/* The peer won't take more: it reset the connection, or is gone. */
+void tcp_reset(struct tcp_sock *t);
+
+/* --- tcp_io.c --- */
+
+ssize_t tcp_send(struct socket *s, struct socket_msg *msg);
+ssize_t tcp_recv(struct socket *s, struct socket_msg *msg);
+bool tcp_readable(const struct tcp_sock *t);
+bool tcp_writable(const struct tcp_sock *t);
+bool tcp_at_mark(const struct tcp_sock *t);
+int tcp_inq(const struct tcp_sock *t); /* FIONREAD */
+
+#endif
