@@ -5,7 +5,6 @@
 #include "mm/frame.h"
 #include "net/scm.h"
 #include "net/socket.h"
-#include "net/unix.h"
 
 #define INLINE_MAX 1984u  /* kmalloc's largest class */
 #define OVERHEAD 256u     /* Linux: struct sk_buff */
@@ -55,8 +54,6 @@ void packet_free(struct packet *p)
 {
     if (p->fds)
         fd_bundle_free(p->fds);
-    if (p->sender && p->sender->family == AF_UNIX)
-        unix_name_put(p->unix_name);
     uncharge(p);
     if (p->pages)
         pages_free(p->data, p->pages);

@@ -10,7 +10,6 @@
 #include "net/abi.h"
 
 struct socket;
-struct unix_name;
 struct fd_bundle;
 
 /* An end of an internet connection: IPv4 is kept mapped (::ffff:a.b.c.d), so that one comparison serves both. */
@@ -30,13 +29,10 @@ struct packet {
     bool has_cred;
     struct ucred cred;
     struct fd_bundle *fds;     /* SCM_RIGHTS */
-    union {
-        struct unix_name *unix_name; /* AF_UNIX: the sender's name, a reference, or NULL */
-        struct {
-            struct inet_end from;
-            uint8_t to[16];
-        } inet;
-    };
+    struct {
+        struct inet_end from;
+        uint8_t to[16];
+    } inet;                    /* UDP */
     uint64_t time_ns;          /* CLOCK_REALTIME, if somebody wants it */
 };
 
@@ -52,7 +48,7 @@ void packet_queue_purge(struct packet_queue *q);
 
 /* A packet with room for capacity bytes, none of them in it yet. NULL: no memory. */
 struct packet *packet_alloc(uint32_t capacity);
-void packet_free(struct packet *p); /* gives back its charge, descriptors and name */
+void packet_free(struct packet *p); /* gives back its charge and descriptors */
 
 /* Count the packet in the send buffer of s (taking a reference), as one of `bytes` bytes. */
 void packet_charge(struct packet *p, struct socket *s, size_t bytes);

@@ -317,8 +317,10 @@ static struct packet *next_packet(struct udp_sock *u, uint64_t deadline_ns, int 
         p = packet_first(&s->rx);
         if (p)
             return p;
-        if ((s->shut & SHUT_RECV) && deadline_ns != 0)
+        if (s->shut & SHUT_RECV) {
+            *err = deadline_ns == 0 ? -EAGAIN : 0;
             return NULL;
+        }
         mutex_unlock(&u->read_lock);
         *err = socket_wait(&s->read_wait, s->rx.count > 0 || s->error || (s->shut & SHUT_RECV), deadline_ns);
         mutex_lock(&u->read_lock);

@@ -340,7 +340,7 @@ static struct socket *unix_accept(struct socket *s, bool nonblock)
         return err_ptr(err);
     if (list_empty(&u->accepts)) {
         err = socket_take_error(s);
-        return err_ptr(err < 0 ? err : -EINVAL);
+        return err_ptr(err < 0 ? err : deadline_ns == 0 ? -EAGAIN : -EINVAL);
     }
     embryo = list_first(&u->accepts, struct unix_sock, accept_node);
     list_remove(&embryo->accept_node);

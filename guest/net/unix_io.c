@@ -45,7 +45,6 @@ static struct packet *fill_packet(struct unix_sock *u, struct socket_msg *msg, u
     }
     p->len = n;
     packet_charge(p, &u->s, n);
-    p->unix_name = unix_name_get(u->name);
     return p;
 }
 
@@ -102,7 +101,7 @@ ssize_t unix_send_stream(struct socket *s, struct socket_msg *msg)
         return ret;
     if (msg->flags & MSG_OOB)
         ret = -EOPNOTSUPP;
-    else if (msg->addr && msg->addr->len > 0)
+    else if (msg->addr)
         ret = u->state == UNIX_CONNECTED ? -EISCONN : -EOPNOTSUPP;
     else if (!u->peer)
         ret = -ENOTCONN;
@@ -117,11 +116,8 @@ ssize_t unix_send_stream(struct socket *s, struct socket_msg *msg)
 /* The receiver of a datagram, with a reference. */
 static struct unix_sock *destination(struct unix_sock *u, const struct socket_msg *msg)
 {
-    if (msg->addr && msg->addr->len > 0) {
-        int err = unix_check_addr(msg->addr);
-
-        return err < 0 ? err_ptr(err) : unix_find(msg->addr, u->s.type);
-    }
+    if (msg->addr)
+        return unix_find(msg->addr, u->s.type);
     if (!u->peer)
         return err_ptr(-ENOTCONN);
     socket_get(&u->peer->s);
@@ -203,8 +199,8 @@ ssize_t unix_send_dgram(struct socket *s, struct socket_msg *msg)
         return ret;
     if (msg->flags & MSG_OOB)
         ret = -EOPNOTSUPP;
-    else if ((!msg->addr || msg->addr->len == 0) && !u->peer)
-        ret = -ENOTCONN;
+    else if (msg->addr && unix_check_addr(msg->addr) < 0)
+        ret = -EINVAL;
     else if (s->opt.passcred || s->opt.passpidfd)
         ret = unix_autobind(u);
     if (ret == 0)
@@ -236,10 +232,13 @@ struct collected {
     struct fd_bundle *fds;
 };
 
+/* As Linux: the sender's name now, not when it sent. */
 static void take_name(struct socket_msg *msg, const struct packet *p, struct collected *c)
 {
-    if (msg->addr && !c->named && p->unix_name)
-        unix_name_show(p->unix_name, msg->addr);
+    const struct unix_name *name = unix_sock(p->sender)->name;
+
+    if (msg->addr && !c->named && name)
+        unix_name_show(name, msg->addr);
     c->named = true;
 }
 
@@ -383,13 +382,14 @@ static struct packet *next_packet(struct unix_sock *u, uint64_t deadline_ns, int
     struct socket *s = &u->s;
 
     for (;;) {
-        struct packet *p = packet_first(&s->rx);
+        struct packet *p;
 
-        if (p)
-            return p;
         *err = socket_take_error(s);
         if (*err < 0)
             return NULL;
+        p = packet_first(&s->rx);
+        if (p)
+            return p;
         if (s->shut & SHUT_RECV) {
             *err = s->type == SOCK_DGRAM && deadline_ns == 0 ? -EAGAIN : 0;
             return NULL;

@@ -578,6 +578,7 @@ static void test_udp(void)
     CHECK_ERRNO(recv(b, buf, 4, 0), ECONNREFUSED);
     CHECK_OK(shutdown(b, SHUT_RDWR));
     CHECK_EQUAL(recv(b, buf, 4, 0), 0);
+    CHECK_ERRNO(recv(b, buf, 4, MSG_DONTWAIT), EAGAIN);
     CHECK_ERRNO(send(b, "x", 1, MSG_NOSIGNAL), EPIPE);
     to.sa.sa_family = AF_UNSPEC;
     CHECK_OK(connect(b, &to.sa, sizeof(to)));
