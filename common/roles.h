@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/net_plan.h"
+
 enum cache_mode { CACHE_EXCLUSIVE, CACHE_SHARED, CACHE_NONE };
 
 /* A file or directory of the host that the sandbox may reach. */
@@ -42,6 +44,7 @@ struct gofer_config {
     int kick_fd;            /* eventfd: completion while the guest computes */
     uint64_t file_size_max; /* --fsize; UINT64_MAX: none */
     bool quiet;
+    const struct net_plan *net; /* NULL: no network. Then the arena has no net region (hypercalls/net.h) */
 };
 
 /* Messages on the control socket, gofer to vmm. DONATE carries one descriptor by SCM_RIGHTS. */

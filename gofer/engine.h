@@ -27,6 +27,8 @@
 /* Result of an operation that became a job. Errors are -errno. */
 #define ENGINE_DEFERRED 1
 
+struct net;
+
 struct engine_config {
     const struct export *exports;
     size_t export_count;
@@ -34,6 +36,7 @@ struct engine_config {
     const int *stdio_fds;   /* three, or NULL; borrowed */
     int control_fd;         /* where donations go, or -1; borrowed */
     int proc_fd;            /* /proc/self/fd; borrowed */
+    struct net *net;        /* NULL: no network; borrowed */
     size_t fid_max;
     uint32_t msize_max;     /* 0: P9_MSIZE_MAX */
     struct path_view view;

@@ -19,6 +19,7 @@
 #include "common/roles.h"
 #include "gofer/engine.h"
 #include "gofer/exports.h"
+#include "gofer/net.h"
 #include "gofer/ring.h"
 #include "gofer/seccomp.h"
 
@@ -31,6 +32,7 @@ struct gofer {
     struct exports exports;
     struct engine engine;
     struct ring ring;
+    struct net net;
     uint8_t *arena;
     int proc_fd;
 };
@@ -47,10 +49,13 @@ static void fail(const struct gofer *g, const char *what, int err)
 
 static int close_others(const struct gofer_config *c)
 {
-    const int keep[] = { c->stdio_fds[0], c->stdio_fds[1], c->stdio_fds[2], c->control_fd, c->arena_fd,
-                         c->doorbell_fd,  c->call_fd,      c->kick_fd };
+    int keep[8 + NET_PUBLISH_MAX] = { c->stdio_fds[0], c->stdio_fds[1], c->stdio_fds[2], c->control_fd, c->arena_fd,
+                                      c->doorbell_fd,  c->call_fd,      c->kick_fd };
+    size_t n = 8;
 
-    return fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
+    for (size_t i = 0; c->net && i < c->net->publish_count; i++)
+        keep[n++] = c->net->publish[i].fd;
+    return fd_close_others(keep, n);
 }
 
 static int map_arena(struct gofer *g)
@@ -63,7 +68,13 @@ static int map_arena(struct gofer *g)
     return 0;
 }
 
-static int enter_jail(struct gofer *g, size_t *ret_fid_max)
+/* Each socket is a descriptor, and a listening one holds another; the rest is for files. */
+static size_t socket_max(uint64_t descriptors)
+{
+    return descriptors / 3 < NET_SOCKET_MAX ? (size_t)(descriptors / 3) : NET_SOCKET_MAX;
+}
+
+static int enter_jail(struct gofer *g, size_t *ret_fid_max, size_t *ret_socket_max)
 {
     struct jail_limits limits = { g->config->file_size_max, DESCRIPTORS_WANTED };
     uint64_t descriptors;
@@ -73,10 +84,28 @@ static int enter_jail(struct gofer *g, size_t *ret_fid_max)
     if (err)
         return err;
     descriptors = jail_limit(&limits);
+    *ret_socket_max = socket_max(descriptors);
+    if (g->config->net)
+        descriptors -= *ret_socket_max + NET_PUBLISH_MAX;
     if (descriptors < DESCRIPTORS_KEPT + g->config->export_count + 32)
         return -EMFILE;
     *ret_fid_max = (size_t)(descriptors - DESCRIPTORS_KEPT - g->config->export_count);
     return jail_drop_privileges();
+}
+
+static int start_net(struct gofer *g, size_t limit)
+{
+    const struct gofer_config *c = g->config;
+    struct net_config net = {
+        .plan = c->net,
+        .arena = g->arena,
+        .arena_size = c->arena_size,
+        .call_fd = c->call_fd,
+        .kick_fd = c->kick_fd,
+        .socket_max = limit,
+    };
+
+    return net_init(&g->net, &net);
 }
 
 static int set_up(struct gofer *g)
@@ -97,6 +126,7 @@ static int set_up(struct gofer *g)
         .control_fd = c->control_fd,
     };
     const char *what = "gofer";
+    size_t sockets;
     int err;
 
     jail_ignore_signals();
@@ -117,19 +147,26 @@ static int set_up(struct gofer *g)
     if (err)
         goto failed;
     what = "jail";
-    err = enter_jail(g, &engine.fid_max);
+    err = enter_jail(g, &engine.fid_max, &sockets);
     if (err)
         goto failed;
-    what = "gofer";
     engine.proc_fd = g->proc_fd;
     engine.exports = g->exports.list;
     engine.export_count = g->exports.count;
     ring.arena = g->arena;
+    if (c->net) {
+        what = "net";
+        err = start_net(g, sockets);
+        if (err)
+            goto failed;
+        engine.net = ring.net = &g->net;
+    }
+    what = "gofer";
     err = engine_init(&g->engine, &engine);
     if (!err)
         err = ring_init(&g->ring, &ring, &g->engine);
     if (!err)
-        err = jail_filter(&seccomp_gofer);
+        err = jail_filter(c->net ? &seccomp_gofer_net : &seccomp_gofer);
     if (!err)
         return 0;
 failed:

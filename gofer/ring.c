@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "gofer/net.h"
 
 #define POLL_NS_START 50000u
 #define POLL_NS_MIN 5000u
@@ -114,8 +115,14 @@ static void back_off(struct ring *ring)
     ring->grown = false;
 }
 
-/* Look at the ring until something is there, or for poll_ns. */
-static void spin(struct ring *ring)
+/* Requests, or the guest's word about its sockets. */
+static bool has_work(const struct ring *ring)
+{
+    return virtq_has_avail(&ring->queue) || (ring->config.net && net_has_work(ring->config.net));
+}
+
+/* Look at the ring until something is there, or for poll_ns: false then, and if polling does harm. */
+static bool spin(struct ring *ring)
 {
     uint64_t start = now_ns();
     uint64_t last = start;
@@ -124,17 +131,20 @@ static void spin(struct ring *ring)
         uint64_t now;
 
         for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
-            if (virtq_has_avail(&ring->queue) || job_done_pending(&ring->engine->jobs))
-                return;
+            if (has_work(ring) || job_done_pending(&ring->engine->jobs))
+                return true;
             __builtin_ia32_pause();
         }
+        if (ring->config.net && net_look(ring->config.net))
+            return true;
         now = now_ns();
         if (now - last > PREEMPTED_NS) {
             back_off(ring); /* somebody else wants this core, perhaps the guest */
-            return;
+            return false;
         }
         last = now;
     }
+    return false;
 }
 
 /* Wait for what comes from outside the ring; -1 waits for ever. */
@@ -148,6 +158,11 @@ static void wait_events(struct ring *ring, int timeout_ms)
 
     if (ring->engine->drop_count)
         fds[0].events = POLLOUT;
+    if (ring->config.net) {
+        fds[n++] = (struct pollfd){ .fd = net_poll_fd(ring->config.net), .events = POLLIN };
+        if (timeout_ms)
+            net_before_sleep(ring->config.net, &timeout_ms);
+    }
     n += job_pollfds(ring->engine, fds + n, POLL_FDS - n, &timeout_ms);
     if (poll(fds, n, timeout_ms) < 0)
         return;
@@ -158,13 +173,16 @@ static void wait_events(struct ring *ring, int timeout_ms)
     if (fds[1].revents & POLLIN)
         fd_take_event(ring->config.doorbell_fd);
     job_run_ready(ring->engine);
+    if (ring->config.net && fds[2].revents)
+        net_look(ring->config.net);
 }
 
 /* Nothing came while polling: ask for the doorbell and sleep, unless a request slipped in. */
 static void sleep_until_event(struct ring *ring)
 {
     guest_store32(&ring->header->gofer_polling, 0);
-    if (!virtq_enable_notify(&ring->queue)) /* has the barrier between the stores and the look at avail->idx */
+    /* Has the barrier between the stores and the looks at avail->idx and the submit queue. */
+    if (!virtq_enable_notify(&ring->queue) && !has_work(ring))
         wait_events(ring, -1);
     guest_store32(&ring->header->gofer_polling, 1);
 }
@@ -197,13 +215,11 @@ static void wait_requests(struct ring *ring)
 
     if (ring->engine->jobs.waiting)
         wait_events(ring, 0); /* so that a guest that polls all the time doesn't starve its own streams */
-    spin(ring);
-    if (virtq_has_avail(&ring->queue)) {
-        ring->grown = false;
-        return;
-    }
-    if (job_done_pending(&ring->engine->jobs)) {
-        job_run_ready(ring->engine);
+    if (spin(ring)) {
+        if (job_done_pending(&ring->engine->jobs))
+            job_run_ready(ring->engine);
+        else
+            ring->grown = false;
         return;
     }
     start = now_ns() - ring->poll_ns;
@@ -221,6 +237,12 @@ int ring_serve(struct ring *ring)
 
         if (n < 0)
             return n;
+        if (ring->config.net) {
+            int err = net_run(ring->config.net);
+
+            if (err)
+                return err;
+        }
         if (n == RUN_MAX)
             wait_events(ring, 0);
         else

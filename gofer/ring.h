@@ -10,7 +10,10 @@
 #include "gofer/placement.h"
 #include "hypercalls/arena.h"
 
+struct net;
+
 struct ring_config {
+    struct net *net; /* host sockets, or NULL; borrowed */
     uint8_t *arena;
     size_t arena_size;
     int doorbell_fd; /* borrowed, as all of them */

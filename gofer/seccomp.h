@@ -1,5 +1,5 @@
 /*
- * The gofer's system call filter: made at build time from seccomp_policy.h.
+ * The gofer's system call filters, made at build time from seccomp_policy.h: without and with host sockets.
  */
 #ifndef GOFER_SECCOMP_H
 #define GOFER_SECCOMP_H
@@ -7,5 +7,6 @@
 #include <linux/filter.h>
 
 extern const struct sock_fprog seccomp_gofer;
+extern const struct sock_fprog seccomp_gofer_net;
 
 #endif

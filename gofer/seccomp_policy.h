@@ -105,3 +105,22 @@
     ALLOW(restart_syscall, "poll after a stop signal")                                             \
     ALLOW(exit, "an ending worker")                                                                \
     ALLOW(exit_group, "the end")
+
+/*
+ * With --net, --allow or --publish, these as well. Addresses can't be seen by a filter: net_check.c decides on them.
+ */
+#define SECCOMP_POLICY_NET(ALLOW, ALLOW_ARG, ALLOW_MASK, REFUSE)                                   \
+    SECCOMP_POLICY(ALLOW, ALLOW_ARG, ALLOW_MASK, REFUSE)                                           \
+    ALLOW_ARG(socket, 0, AF_INET, "Tnsocket")                                                      \
+    ALLOW_ARG(socket, 0, AF_INET6, "Tnsocket")                                                     \
+    ALLOW(connect, "Tnconnect; a sandbox's gofer has no other sockets to connect")                 \
+    ALLOW(listen, "Tnlisten: sockets that --publish has bound; bind isn't allowed")                \
+    ALLOW(sendto, "routes; Tnoob")                                                                 \
+    ALLOW(recvfrom, "routes; Tnoob")                                                               \
+    ALLOW(shutdown, "Tnshutdown, Tnclose")                                                         \
+    ALLOW(getsockname, "Tnname, Tnaccept")                                                         \
+    ALLOW(getpeername, "Tnname, Tnaccept")                                                         \
+    ALLOW(setsockopt, "Tnsetopt: net_options.c; SO_LINGER of Tnclose")                             \
+    ALLOW(getsockopt, "Tngetopt; SO_ERROR")                                                        \
+    ALLOW(epoll_wait, "net_poll.c")                                                                \
+    ALLOW(epoll_ctl, "net_add, net_remove")

@@ -58,6 +58,26 @@
  *   Rtmpfile  qid[13] iounit[4]
  *   Tsync     fid[4]                        syncfs(2)
  *   Rsync
+ *
+ * Sockets of the host (net.h), if the sandbox has a network. sock is the guest's number for a socket; rings are
+ * tx_offset[4] tx_size[4] rx_offset[4] rx_size[4] in the region's ring memory; end is a struct net_end: addr[16] scope[4] port[2] family[2].
+ *
+ *   Tnsocket  sock[4] family[2] type[2] protocol[2] rings
+ *   Tnconnect sock[4] end                   EINPROGRESS: the block's state will tell. family 0 dissolves a datagram socket's connection
+ *   Tnlisten  sock[4] port[2] backlog[4]    take the published port: a stream listens, a datagram socket becomes the host's bound one
+ *   Rnlisten  end                           where the host listens
+ *   Tnaccept  sock[4] newsock[4] rings
+ *   Rnaccept  local(end) peer(end)
+ *   Tncheck   sock[4] end                   may a datagram go there? the answer holds until the host's routes change
+ *   Tnoob     sock[4] send[1] byte[1]       send the byte out of band (behind what is in the tx ring, or EAGAIN); or receive one
+ *   Rnoob     byte[1]
+ *   Tnsetopt  sock[4] level[4] name[4] value[s]
+ *   Tngetopt  sock[4] level[4] name[4] size[2]
+ *   Rngetopt  value[s]
+ *   Tnshutdown sock[4] how[1]               SHUT_*; SHUT_WR takes effect behind what is in the tx ring
+ *   Tnname    sock[4]
+ *   Rnname    local(end) peer(end)
+ *   Tnclose   sock[4] flags[4]              EINPROGRESS: what is in the tx ring goes out first, NET_RELEASED tells when number and rings are free
  */
 #define P9_LIST(X)                                                                                 \
     X(6, lerror) /* only Rlerror, 7, exists */                                                     \
@@ -98,7 +118,18 @@
     X(212, fallocate)                                                                              \
     X(214, rename2)                                                                                \
     X(216, tmpfile)                                                                                \
-    X(218, sync)
+    X(218, sync)                                                                                   \
+    X(230, nsocket)                                                                                \
+    X(232, nconnect)                                                                               \
+    X(234, nlisten)                                                                                \
+    X(236, naccept)                                                                                \
+    X(238, ncheck)                                                                                 \
+    X(240, noob)                                                                                   \
+    X(242, nsetopt)                                                                                \
+    X(244, ngetopt)                                                                                \
+    X(246, nshutdown)                                                                              \
+    X(248, nname)                                                                                  \
+    X(250, nclose)
 
 enum p9_type {
 #define X(number, name) P9_T##name = number, P9_R##name = number + 1,

@@ -1,7 +1,7 @@
 /*
  * Makes a role's system call filter: a build tool, linked with libseccomp, which the product doesn't need.
  *
- * Compiled once for each role with POLICY_HEADER and ROLE; prints C with a struct sock_fprog seccomp_ROLE.
+ * Compiled once for each role with POLICY_HEADER, POLICY (a macro in it) and ROLE; prints C with a struct sock_fprog seccomp_ROLE.
  * With VMM_SANITIZED the calls that the sanitizers' run-time needs are added.
  */
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -71,7 +72,7 @@ int main(void)
                            SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask),               \
                                       (scmp_datum_t)(value))), #call);
 #define REFUSE(call, err, why) check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(err), SCMP_SYS(call), 0), #call);
-    SECCOMP_POLICY(ALLOW, ALLOW_ARG, ALLOW_MASK, REFUSE)
+    POLICY(ALLOW, ALLOW_ARG, ALLOW_MASK, REFUSE)
 #define ALLOW_ALL(call) check(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(call), 0), #call);
     SANITIZER_POLICY(ALLOW_ALL)
     /* A pipe holds 64 KiB; a filter has at most 32 KiB. */

@@ -90,7 +90,7 @@ static void bulk_init(void)
 {
     gpa_t begin = ALIGN_UP(boot_info.arena + ARENA_BUFFERS_OFFSET + 2ul * REQUEST_COUNT * RING_MESSAGE_SIZE,
                            RING_BULK_SIZE);
-    gpa_t end = boot_info.arena + boot_info.arena_size;
+    gpa_t end = boot_info.arena + MIN(boot_info.arena_size, (uint64_t)ARENA_SIZE); /* behind it: hypercalls/net.h */
     size_t count = begin < end ? MIN((end - begin) / RING_BULK_SIZE, (size_t)BULK_COUNT_MAX) : 0;
 
     BUG_ON(count == 0);

@@ -42,6 +42,14 @@ static const struct p9_layout p9_layouts[] = {
     { P9_Tfallocate, "4488" },    { P9_Rfallocate, "" },     { P9_Trename2, "4s4s4" },
     { P9_Rrename2, "" },          { P9_Ttmpfile, "44444" },  { P9_Rtmpfile, "q4" },
     { P9_Tsync, "4" },            { P9_Rsync, "" },
+    { P9_Tnsocket, "42224444" },  { P9_Rnsocket, "" },       { P9_Tnconnect, "488422" },
+    { P9_Rnconnect, "" },         { P9_Tnlisten, "424" },    { P9_Rnlisten, "88422" },
+    { P9_Tnaccept, "444444" },    { P9_Rnaccept, "8842288422" }, { P9_Tncheck, "488422" },
+    { P9_Rncheck, "" },           { P9_Tnoob, "411" },       { P9_Rnoob, "1" },
+    { P9_Tnsetopt, "444s" },      { P9_Rnsetopt, "" },       { P9_Tngetopt, "4442" },
+    { P9_Rngetopt, "s" },         { P9_Tnshutdown, "41" },   { P9_Rnshutdown, "" },
+    { P9_Tnname, "4" },           { P9_Rnname, "8842288422" }, { P9_Tnclose, "44" },
+    { P9_Rnclose, "" },
 };
 
 #define P9_LAYOUT_COUNT (sizeof(p9_layouts) / sizeof(p9_layouts[0]))
