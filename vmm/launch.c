@@ -13,7 +13,7 @@
 #include "common/jail.h"
 #include "common/log.h"
 #include "vmm/seccomp.h"
-#include "hypercalls/arena.h"
+#include "hypercalls/net.h"
 #include "vmm/window.h"
 
 #define READY_TIMEOUT_MS 10000
@@ -28,7 +28,7 @@ static int fail(const char *what, int err)
 static int make_arena(struct launch *l)
 {
     l->arena_fd = memfd_create("vmm-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (l->arena_fd < 0 || ftruncate(l->arena_fd, ARENA_SIZE) < 0 ||
+    if (l->arena_fd < 0 || ftruncate(l->arena_fd, (off_t)l->arena_size) < 0 ||
         fcntl(l->arena_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return fail("arena", errno);
     return 0;
@@ -40,6 +40,13 @@ static int make_eventfd(int *ret)
     return *ret < 0 ? fail("eventfd", errno) : 0;
 }
 
+/* The published sockets are the gofer's from now on. */
+static void close_published(const struct net_plan *plan)
+{
+    for (size_t i = 0; plan && i < plan->publish_count; i++)
+        close(plan->publish[i].fd);
+}
+
 static int gofer_child(void *arg)
 {
     return gofer_main(arg);
@@ -49,8 +56,10 @@ int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, 
 {
     struct gofer_config config;
     struct jail_child child;
+    unsigned layers = JAIL_NAMESPACES;
     int pair[2], err;
 
+    l->arena_size = ARENA_SIZE + (sb->opt->net_plan ? NET_REGION_SIZE : 0);
     if (make_arena(l) < 0 || make_eventfd(&l->doorbell_fd) < 0 || make_eventfd(&sb->call_fd) < 0 ||
         make_eventfd(&sb->kick_fd) < 0 || make_eventfd(&sb->wake_fd) < 0)
         return -1;
@@ -61,7 +70,8 @@ int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, 
         .export_count = view->export_count,
         .control_fd = pair[1],
         .arena_fd = l->arena_fd,
-        .arena_size = ARENA_SIZE,
+        .arena_size = l->arena_size,
+        .net = sb->opt->net_plan,
         .doorbell_fd = l->doorbell_fd,
         .call_fd = sb->call_fd,
         .kick_fd = sb->kick_fd,
@@ -70,10 +80,13 @@ int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, 
     };
     for (int i = 0; i < 3; i++)
         config.stdio_fds[i] = stdio_open >> i & 1 ? i : -1;
-    err = jail_spawn(JAIL_NAMESPACES, gofer_child, &config, &child);
+    if (sb->opt->net_plan)
+        layers &= ~(unsigned)JAIL_NET_NS; /* its sockets are the host's */
+    err = jail_spawn(layers, gofer_child, &config, &child);
     if (err < 0)
         return fail("gofer", err);
     close(pair[1]);
+    close_published(sb->opt->net_plan);
     l->control_fd = pair[0];
     sb->control_fd = pair[0];
     sb->gofer_pidfd = child.pidfd;

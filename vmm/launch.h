@@ -8,6 +8,7 @@
 /* Channels to the gofer, made before it is started. */
 struct launch {
     int arena_fd;
+    size_t arena_size;
     int doorbell_fd;
     int control_fd;
     int proc_fd;       /* our root once we are jailed */

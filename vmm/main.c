@@ -23,18 +23,19 @@
 #include "vmm/devtree.h"
 #include "vmm/events.h"
 #include "vmm/launch.h"
+#include "vmm/net.h"
 #include "vmm/options.h"
 #include "vmm/prefetch.h"
 #include "vmm/report.h"
 #include "vmm/stats.h"
 #include "vmm/terminal.h"
 #include "vmm/vcpu.h"
-#include "hypercalls/arena.h"
 #include "vmm/version.h"
 #include "vmm/view.h"
 
 static struct sandbox sandbox;
 static struct view view;
+static struct net_plan net_plan;
 
 static void mark(struct sandbox *sb, unsigned phase)
 {
@@ -81,7 +82,7 @@ static int open_output(const char *path)
 
 static int make_machine(struct sandbox *sb, const struct launch *l)
 {
-    if (vm_create(&sb->vm) < 0 || vm_memory_init(&sb->vm, sb->opt->mem_size, l->arena_fd, ARENA_SIZE) < 0 ||
+    if (vm_create(&sb->vm) < 0 || vm_memory_init(&sb->vm, sb->opt->mem_size, l->arena_fd, l->arena_size) < 0 ||
         cpu_state_load_image(&sb->vm) < 0 || cpu_state_init_vcpu(&sb->vm) < 0)
         return -1;
     sb->doorbell_fd = l->doorbell_fd;
@@ -158,7 +159,7 @@ static int run(struct sandbox *sb)
 int main(int argc, char **argv)
 {
     static struct options opt;
-    struct launch l = { -1, -1, -1, -1, 0 };
+    struct launch l = { .arena_fd = -1, .doorbell_fd = -1, .control_fd = -1, .proc_fd = -1 };
     struct sandbox *sb = &sandbox;
     unsigned stdio_open = take_stdio();
     FILE *report = NULL, *stats = NULL;
@@ -187,6 +188,11 @@ int main(int argc, char **argv)
     if (opt.report_file && !(report = fopen(opt.report_file, "we"))) {
         log_errno(opt.report_file, errno);
         return STATUS_VMM_ERROR;
+    }
+    if (net_is_wanted(&opt.net)) {
+        if (net_build(&net_plan, &opt.net) < 0)
+            return STATUS_VMM_ERROR;
+        opt.net_plan = &net_plan;
     }
     events_block_signals();
     status = view_build(&view, &opt);

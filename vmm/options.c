@@ -19,6 +19,7 @@
 #define MEM_DEFAULT (2ull << 30)
 #define MEM_MIN (16ull << 20)
 #define ENV_MAX 4096
+#define NET_RATE_MIN 1024
 
 extern char **environ;
 
@@ -36,6 +37,10 @@ enum option_id {
     OPT_GID,
     OPT_HOSTNAME,
     OPT_TTY,
+    OPT_NET,
+    OPT_ALLOW,
+    OPT_PUBLISH,
+    OPT_NET_RATE,
     OPT_MEM,
     OPT_TIMEOUT,
     OPT_CPU_TIME,
@@ -67,6 +72,10 @@ static const struct option long_options[] = {
     { "gid", required_argument, NULL, OPT_GID },
     { "hostname", required_argument, NULL, OPT_HOSTNAME },
     { "tty", no_argument, NULL, OPT_TTY },
+    { "net", optional_argument, NULL, OPT_NET },
+    { "allow", required_argument, NULL, OPT_ALLOW },
+    { "publish", required_argument, NULL, OPT_PUBLISH },
+    { "net-rate", required_argument, NULL, OPT_NET_RATE },
     { "mem", required_argument, NULL, OPT_MEM },
     { "timeout", required_argument, NULL, OPT_TIMEOUT },
     { "cpu-time", required_argument, NULL, OPT_CPU_TIME },
@@ -104,6 +113,12 @@ static const char help_text[] =
     "  --uid N, --gid N       user and group inside (default: 0)\n"
     "  --hostname NAME        (default: vmm)\n"
     "  --tty                  a terminal of the program's own, for shells and editors\n"
+    "Network (default: none but loopback inside)\n"
+    "  --net                  outgoing connections, but not to the host, private or special addresses\n"
+    "  --allow HOST[:PORT]    only there: a name, an address or CIDR; may be private\n"
+    "  --publish [ADDR:]HOSTPORT:PORT[/udp]  a port of the host's leads to one inside\n"
+    "  --net=host-loopback    the host's own addresses too; 169.254.53.1 is its 127.0.0.1\n"
+    "  --net-rate SIZE        bytes a second, each way\n"
     "Limits\n"
     "  --mem SIZE             memory, such as 512M (default: 2G)\n"
     "  --timeout DUR          wall time, such as 500ms, 30s, 5m\n"
@@ -335,6 +350,29 @@ static int env_option(struct options *opt, const char *text)
     return 0; /* not set on the host: not set inside, as docker run has it */
 }
 
+/* --- network --- */
+
+static int parse_net(struct options *opt, const char *arg)
+{
+    opt->net.outgoing = true;
+    if (!arg)
+        return 0;
+    if (strcmp(arg, "host-loopback"))
+        return bad_value("--net", arg, "host-loopback");
+    opt->net.host_loopback = true;
+    return 0;
+}
+
+static int add_text(const char *option, const char **list, size_t *count, size_t max, const char *text)
+{
+    if (*count == max) {
+        log_error(option, "more than %zu of them", max);
+        return -1;
+    }
+    list[(*count)++] = text;
+    return 0;
+}
+
 /* --- the rest --- */
 
 static int parse_one(struct options *opt, int id, char *arg)
@@ -381,6 +419,17 @@ static int parse_one(struct options *opt, int id, char *arg)
         if (!*arg || strlen(arg) > 64)
             return bad_value("--hostname", arg, "a name of 1 to 64 bytes");
         opt->hostname = arg;
+        return 0;
+    case OPT_NET:
+        return parse_net(opt, arg);
+    case OPT_ALLOW:
+        opt->net.outgoing = true;
+        return add_text("--allow", opt->net.allow, &opt->net.allow_count, ALLOW_SPEC_MAX, arg);
+    case OPT_PUBLISH:
+        return add_text("--publish", opt->net.publish, &opt->net.publish_count, PUBLISH_SPEC_MAX, arg);
+    case OPT_NET_RATE:
+        if (!parse_size(arg, &opt->net.rate) || opt->net.rate < NET_RATE_MIN)
+            return bad_value("--net-rate", arg, "a size of 1K or more");
         return 0;
     case OPT_MEM:
         if (!parse_size(arg, &v))

@@ -31,6 +31,19 @@ struct disk_spec {
     uint64_t iops, bps;    /* 0: no limit */
 };
 
+#define ALLOW_SPEC_MAX 256
+#define PUBLISH_SPEC_MAX NET_PUBLISH_MAX
+
+/* --net and its like, as text; net.h makes a plan of it. */
+struct net_options {
+    bool outgoing, host_loopback;
+    const char *allow[ALLOW_SPEC_MAX];
+    size_t allow_count;
+    const char *publish[PUBLISH_SPEC_MAX];
+    size_t publish_count;
+    uint64_t rate; /* bytes a second; 0: no limit */
+};
+
 struct options {
     const char *program;
     char **argv;           /* of the app, argv[0] as given */
@@ -46,6 +59,8 @@ struct options {
     const char *cwd;
     uint32_t uid, gid;
     const char *hostname;
+    struct net_options net;
+    const struct net_plan *net_plan; /* made of it; NULL: no network */
     uint64_t mem_size;
     uint64_t timeout_ns;   /* 0: none */
     uint64_t cpu_time_ns;  /* 0: none */

@@ -55,7 +55,7 @@ static void print_gofer(void)
     static const struct options opt = { .file_size_max = UINT64_MAX };
     static struct view view;
     static struct sandbox sb = { .opt = &opt };
-    struct launch l = { -1, -1, -1, -1, 0 };
+    struct launch l = { .arena_fd = -1, .doorbell_fd = -1, .control_fd = -1, .proc_fd = -1 };
 
     if (launch_gofer(&sb, &l, &view, 0) == 0 && launch_wait_ready(&l) == 0)
         print_layers("gofer", l.gofer_layers);
@@ -63,7 +63,7 @@ static void print_gofer(void)
 
 int version_print(int verbose)
 {
-    struct launch l = { -1, -1, -1, -1, 0 };
+    struct launch l = { .arena_fd = -1, .doorbell_fd = -1, .control_fd = -1, .proc_fd = -1 };
 
     printf("vmm %s\n", VMM_VERSION);
     if (!verbose)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "vmm/net.h"
 
 /* On a merged /usr these are symlinks and stay so. */
 static const char *const system_dirs[] = { "/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32" };
@@ -124,7 +125,7 @@ static int add_host_path(struct view *v, const char *path)
 
 static int add_made_up_files(struct view *v, const struct options *opt)
 {
-    char text[512];
+    char text[512], more[128];
     int status;
 
     snprintf(text, sizeof(text),
@@ -141,14 +142,17 @@ static int add_made_up_files(struct view *v, const struct options *opt)
     if (!status)
         status = add_text(v, VIEW_FILE, "/etc/group",
                           "root:x:0:\ndaemon:x:1:\nbin:x:2:\ntty:x:5:\nstaff:x:50:\nusers:x:100:\nnogroup:x:65534:\n");
-    snprintf(text, sizeof(text), "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", opt->hostname);
+    net_hosts(opt->net_plan, more, sizeof(more));
+    snprintf(text, sizeof(text), "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n%s", opt->hostname,
+             more);
     if (!status)
         status = add_text(v, VIEW_FILE, "/etc/hosts", text);
     snprintf(text, sizeof(text), "%s\n", opt->hostname);
     if (!status)
         status = add_text(v, VIEW_FILE, "/etc/hostname", text);
+    net_resolv_conf(opt->net_plan, text, sizeof(text));
     if (!status)
-        status = add_text(v, VIEW_FILE, "/etc/resolv.conf", "");
+        status = add_text(v, VIEW_FILE, "/etc/resolv.conf", text);
     if (!status)
         status = add_text(v, VIEW_FILE, "/etc/nsswitch.conf",
                           "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n"
@@ -175,6 +179,19 @@ static int add_default_view(struct view *v, const struct options *opt)
     if (!status)
         status = add_text(v, VIEW_SYMLINK, "/var/run", "/run");
     return status ? status : add_made_up_files(v, opt);
+}
+
+/* A root of the user's own has the name servers of another network; they don't exist in here. */
+static int add_resolv_conf(struct view *v, const struct options *opt)
+{
+    char path[PATH_MAX], text[128];
+    struct stat st;
+
+    if (!opt->net_plan || !opt->net_plan->outgoing || snprintf(path, sizeof(path), "%s/etc", opt->root) >= PATH_MAX ||
+        lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+        return 0;
+    net_resolv_conf(opt->net_plan, text, sizeof(text));
+    return add_text(v, VIEW_FILE, "/etc/resolv.conf", text);
 }
 
 static int add_user_mount(struct view *v, const struct mount_spec *spec)
@@ -278,6 +295,8 @@ int view_build(struct view *view, const struct options *opt)
     *view = (struct view){ .program = opt->program };
     if (opt->root) {
         status = add_root(view, opt);
+        if (!status)
+            status = add_resolv_conf(view, opt);
     } else if (opt->overlay) {
         log_error("--overlay", "needs --root"); /* the default view is made of many directories */
         status = STATUS_VMM_ERROR;
