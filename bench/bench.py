@@ -3,8 +3,9 @@
 
     bench/bench.py [--rounds N] [--vmm PATH] [--guest-dir DIR] [--out DIR] [GROUP...]
 
-GROUP: start (start to exit), memory (per idle sandbox), io, calls; all of them if none is named.
-Prints a table, and writes it with all samples to DIR/bench.json and DIR/bench.txt. Each value is a median with
+GROUP: start (start to exit), memory (per idle sandbox), io, calls, compute; all of them if none is named.
+Prints a table, and writes it with all samples to DIR/bench.json and DIR/bench.txt, and with gnuplot, where that is installed, as
+a picture to DIR/bench.svg. Cases with a goal say whether vmm meets it; none is left out because it doesn't. Each value is a median with
 the range from the first to the third quartile; runners take turns within a round, so that a
 load on the machine falls on all of them alike.
 """
@@ -35,6 +36,29 @@ def stdio():
 
 # an unlinked file; what these programs say is short
 SINK = tempfile.TemporaryFile()
+
+
+# What vmm is to reach: (bound on the ratio to native, bound on the value itself), either of them or both added up. Shorter is better
+# but for compute, where it is a throughput's lower bound.
+GOALS = {
+    'getpid by syscall': (0.25, None),
+    'clock_gettime': (1.1, None),
+    'read of 1 byte from /dev/zero': (0.5, None),
+    'write of 1 byte to /dev/null': (0.5, None),
+    'pipe ping-pong, two threads': (0.1, None),
+    'futex ping-pong, two threads': (0.1, None),
+    'first touch of a page, of 64 MiB': (0.6, None),
+    'mmap, touch and munmap of 1 MiB': (0.8, None),
+    'thread, created and joined': (0.5, None),
+    'fork, exit and wait': (8, None),
+    'fork, exec and wait': (5, None),
+    'start to exit: /bin/true': (None, 10),
+    'start to exit: python3 -c pass': (1.5, 10),
+    'host memory per idle sandbox: PSS': (1, 4096),
+    'sha256 by openssl speed': (0.98, None),
+    'loop in C': (0.98, None),
+    'loop in python3': (0.98, None),
+}
 
 
 # --- runners: how each of them starts a program ---------------------------------------------------------
@@ -170,6 +194,16 @@ class Samples:
 
     def add(self, runner, value):
         self.values.setdefault(runner, []).append(value)
+
+    def goal(self):
+        """What is wanted as text, and whether the median of vmm is there; None without a goal."""
+        if self.title not in GOALS or 'vmm' not in self.values or 'native' not in self.values:
+            return None
+        ratio, value = GOALS[self.title]
+        bound = (ratio or 0) * statistics.median(self.values['native']) + (value or 0)
+        median = statistics.median(self.values['vmm'])
+        text = ' + '.join(filter(None, [f'{ratio:g}×' if ratio else '', f'{value:g} {self.unit}' if value else '']))
+        return ('≤ ' if self.lower else '≥ ') + text, (median <= bound) if self.lower else (median >= bound)
 
     def summary(self):
         result = {}
@@ -315,6 +349,27 @@ def calls(settings, runners, results):
     results += by_name.values()
 
 
+def compute(settings, runners, results):
+    """Throughput of code that makes no system calls: each program times itself."""
+    python = ('import time\nb=time.perf_counter()\nx=0\nfor i in range(3000000): x+=i*i\nprint(3/(time.perf_counter()-b))')
+    loop = os.path.realpath(os.path.join(settings.guest_dir, '..', 'bench', 'micro'))
+    cases = [('sha256 by openssl speed', 'MB/s', ['/usr/bin/openssl', 'speed', '-seconds', '1', '-bytes', '16384', 'sha256'],
+              r'^sha256 +([\d.]+)k'),
+             ('loop in C', 'rounds/µs', [loop, 'compute'], r'^compute (\S+)'),
+             ('loop in python3', 'rounds/µs', ['/usr/bin/python3', '-c', python], r'^(\S+)')]
+    for title, unit, argv, pattern in cases:
+        if not os.access(argv[0], os.X_OK):
+            continue
+        samples = Samples(title, unit, lower_is_better=False)
+        for _ in range(settings.rounds):
+            for runner in runners:
+                took, out = timed(runner.command(argv))
+                match = took is not None and re.search(pattern, out.decode(), re.M)
+                if match:
+                    samples.add(runner.name, float(match[1]) / (1000 if 'MB' in unit else 1))
+        results.append(samples)
+
+
 def phases(settings, runners):
     """Where vmm's time goes, by --report: the median of each number."""
     collected = {}
@@ -345,8 +400,8 @@ def table(results, phase_times):
     names = []
     for samples in results:
         names += [name for name in samples.values if name not in names]
-    lines.append('| | ' + ' | '.join(names) + ' |')
-    lines.append('|---|' + '---|' * len(names))
+    lines.append('| | ' + ' | '.join(names) + ' | goal |')
+    lines.append('|---|' + '---|' * (len(names) + 1))
     for samples in results:
         summary = samples.summary()
         cells = []
@@ -359,11 +414,44 @@ def table(results, phase_times):
             if s['ratio_to_native'] is not None and name != 'native':
                 text += f' {s["ratio_to_native"]:.3g}×'
             cells.append(text)
+        goal = samples.goal()
+        cells.append('' if not goal else goal[0] + (' met' if goal[1] else ' **missed**'))
         lines.append(f'| {samples.title}, {samples.unit} | ' + ' | '.join(cells) + ' |')
     if phase_times:
         lines += ['', 'vmm, /bin/true, microseconds from the start to the end of each phase: '
                   + ', '.join(f'{name} {value:.0f}' for name, value in phase_times.items())]
     return '\n'.join(lines) + '\n'
+
+
+def plot(results, out):
+    """Ratios of time to native on a logarithmic scale, one bar for each case and runner, the goals as points. Needs gnuplot."""
+    if not shutil.which('gnuplot'):
+        return
+    names = []
+    for samples in results:
+        names += [name for name in samples.values if name not in names and name != 'native']
+    rows = []
+    for samples in results:
+        summary = samples.summary()
+        ratios = [summary[name]['ratio_to_native'] if name in summary else None for name in names]
+        if not any(ratios):
+            continue
+        ratios = [1 / ratio if ratio and not samples.lower else ratio for ratio in ratios]
+        goal = GOALS.get(samples.title, (None, None))
+        goal = goal[0] if goal[0] and not goal[1] else None
+        goal = 1 / goal if goal and not samples.lower else goal
+        rows.append('\t'.join([samples.title] + [f'{value:.4g}' if value else '?' for value in ratios + [goal]]))
+    data = os.path.join(out, 'bench.dat')
+    with open(data, 'w') as file:
+        file.write('\n'.join(rows) + '\n')
+    bars = ', '.join(f'"{data}" using {index + 2}:xtic(1) title "{name}"' for index, name in enumerate(names))
+    script = f"""set terminal svg size 1300,700 background "white"; set output "{out}/bench.svg"
+set datafile separator "\t"; set datafile missing "?"; set logscale y; set grid y; set key top left
+set ylabel "time, native = 1"; set style data histograms; set style fill solid 0.8; set xtics rotate by -40 right font ",10"
+set bmargin 12; set boxwidth 0.9; set style histogram clustered gap 1
+plot {bars}, "{data}" using 0:{len(names) + 2} with points pointtype 7 title "goal of vmm", 1 with lines title "native"
+"""
+    subprocess.run(['gnuplot'], input=script.encode(), stderr=subprocess.PIPE)
 
 
 def main():
@@ -376,7 +464,7 @@ def main():
     parser.add_argument('--out', default=os.path.join(TOP, 'build/bench'))
     settings = parser.parse_args()
     settings.vmm, settings.guest_dir = os.path.realpath(settings.vmm), os.path.realpath(settings.guest_dir)
-    groups = {'start': start_to_exit, 'memory': idle_memory, 'io': io, 'calls': calls}
+    groups = {'start': start_to_exit, 'memory': idle_memory, 'io': io, 'calls': calls, 'compute': compute}
     for group in settings.groups:
         if group not in groups:
             parser.error(f'{group}: no such group')
@@ -402,13 +490,14 @@ def main():
     os.makedirs(settings.out, exist_ok=True)
     with open(os.path.join(settings.out, 'bench.json'), 'w') as file:
         json.dump({'machine': machine, 'rounds': settings.rounds, 'phases_us': phase_times,
-                   'results': [{'title': s.title, 'unit': s.unit, 'lower_is_better': s.lower, 'runners': s.summary()}
+                   'results': [{'title': s.title, 'unit': s.unit, 'lower_is_better': s.lower, 'goal': s.goal(), 'runners': s.summary()}
                                for s in results]}, file, indent=1)
     text = (f'{machine["cpu"]}, {machine["cpus"]} CPUs, {machine["kvm"]} KVM, Linux {machine["kernel"]}, '
             f'load {machine["load"]:.1f}; median (quartiles) of {settings.rounds} rounds\n\n' + table(results, phase_times))
     with open(os.path.join(settings.out, 'bench.txt'), 'w') as file:
         file.write(text)
     print(text, end='')
+    plot(results, settings.out)
 
 
 if __name__ == '__main__':
