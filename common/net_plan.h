@@ -50,6 +50,7 @@ struct net_plan {
         uint32_t scope;
     } servers[NET_SERVER_MAX]; /* the host's name servers */
     size_t server_count;
+    bool has_v6;        /* the host has an IPv6 address for the world */
     uint64_t rate;      /* bytes a second each way; 0: as many as there are */
 };
 

@@ -77,6 +77,25 @@ static int put_range(void *fdt, const char *name, const char *compatible, uint64
            fdt_end_node(fdt);
 }
 
+static int put_net(void *fdt, const struct net_plan *plan)
+{
+    uint8_t publish[4 * NET_PUBLISH_MAX];
+    size_t n = 0;
+    int err = 0;
+
+    for (size_t i = 0; i < plan->publish_count; i++) {
+        publish[n++] = (uint8_t)(plan->publish[i].port >> 8);
+        publish[n++] = (uint8_t)plan->publish[i].port;
+        publish[n++] = plan->publish[i].datagram;
+        publish[n++] = 0;
+    }
+    if (n)
+        err |= fdt_property(fdt, "publish", publish, (int)n);
+    if (plan->has_v6)
+        err |= fdt_property(fdt, "net-v6", NULL, 0);
+    return err;
+}
+
 static int put_chosen(void *fdt, const struct options *opt, const struct view *view, const struct strings *s,
                       unsigned stdio_open)
 {
@@ -99,6 +118,8 @@ static int put_chosen(void *fdt, const struct options *opt, const struct view *v
     err |= fdt_property_u64(fdt, "pids-max", opt->pids_max);
     err |= fdt_property_u64(fdt, "file-size-max", opt->file_size_max);
     err |= fdt_property_u32(fdt, "stdio-open", stdio_open);
+    if (opt->net_plan)
+        err |= put_net(fdt, opt->net_plan);
     err |= put_text(fdt, "hostname", opt->hostname);
     err |= put_text(fdt, "cwd", opt->cwd);
     err |= put_text(fdt, "program", view->program);

@@ -328,6 +328,21 @@ static void find_servers(struct net_plan *plan)
     fclose(f);
 }
 
+/* /proc/net/if_inet6: address, index, prefix length, scope, flags, name; scope 0 is global. */
+static bool host_has_v6(void)
+{
+    FILE *f = fopen("/proc/net/if_inet6", "re");
+    bool found = false;
+    unsigned scope;
+
+    if (!f)
+        return false;
+    while (!found && fscanf(f, "%*s %*x %*x %x %*x %*s", &scope) == 1)
+        found = scope == 0;
+    fclose(f);
+    return found;
+}
+
 int net_build(struct net_plan *plan, const struct net_options *opt)
 {
     *plan = (struct net_plan){
@@ -344,6 +359,7 @@ int net_build(struct net_plan *plan, const struct net_options *opt)
             return -1;
     if (plan->outgoing && !plan->listed)
         find_servers(plan);
+    plan->has_v6 = plan->outgoing && host_has_v6();
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/rewrite.h"
+#include "net/gofer.h"
 #include "proc/process.h"
 #include "proc/sched.h"
 #include "sys/strace.h"
@@ -33,6 +34,7 @@ _Noreturn void shim_main(void)
     strlcpy(system_hostname, boot_info.hostname, sizeof(system_hostname));
     sched_init();
     ring_init();
+    gofer_net_init();
     virtio_init();
     vfs_init();
     report.boot_tsc[PHASE_ROOT] = rdtsc();

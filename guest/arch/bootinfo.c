@@ -100,6 +100,9 @@ static void parse_chosen(const struct fdt_node *chosen)
     b->mem_limit = fdt_prop_u64(chosen, "mem-limit", 0);
     b->stdio_open = (uint32_t)fdt_prop_u64(chosen, "stdio-open", 0);
     b->poll_needs_exit = fdt_prop(chosen, "single-host-cpu", &len);
+    b->publish = fdt_prop(chosen, "publish", &len);
+    b->publish_count = b->publish ? len / 4 : 0;
+    b->net_v6 = fdt_prop(chosen, "net-v6", &len);
     b->hostname = fdt_prop_str(chosen, "hostname");
     b->cwd = fdt_prop_str(chosen, "cwd");
     b->program = fdt_prop_str(chosen, "program");

@@ -65,6 +65,9 @@ struct boot_info {
     size_t strings_size;
     struct boot_mount mounts[BOOT_MOUNT_MAX];
     size_t mount_count;
+    const uint8_t *publish; /* 4 bytes each: port (big-endian), 1 for datagrams, 0 */
+    size_t publish_count;
+    bool net_v6;            /* the host has IPv6 */
     struct boot_device devices[BOOT_DEVICE_MAX];
     size_t device_count;
 };

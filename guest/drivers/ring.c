@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "net/gofer.h"
 
 #define REQUEST_COUNT 64
 #define REQUEST_DESC_MAX 4 /* T, data out, R, data in */
@@ -265,6 +266,12 @@ void ring_notify(void)
         doorbell();
 }
 
+void ring_wake_gofer(void)
+{
+    if (!READ_ONCE(ring.header->gofer_polling))
+        doorbell();
+}
+
 /* --- completion --- */
 
 /* What the reply means: 0 and rq->in at the first field, or -errno. */
@@ -410,6 +417,17 @@ void ring_drain(const uint32_t *count)
         ring_notify();
         boot_wait();
     }
+}
+
+void ring_idle(uint64_t deadline_ns)
+{
+    ring_set_notify(NOTIFY_IDLE);
+    if (!ring_poll() && !gofer_net_pending())
+        hypercall(HYPERCALL_WAIT, deadline_ns, 0, 0, 0, 0);
+    ring_set_notify(NOTIFY_NONE);
+    if (__atomic_fetch_and(&shared_page()->pending, ~(PENDING_COMPLETION | PENDING_DEADLINE), __ATOMIC_ACQ_REL) &
+        PENDING_GOFER_DEAD)
+        ring_gofer_dead();
 }
 
 bool ring_is_dead(void)

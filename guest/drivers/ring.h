@@ -82,6 +82,12 @@ bool ring_poll(void);
 void ring_set_notify(enum notify_mode mode);
 bool ring_urgent(void);
 
+/* Something for the gofer lies elsewhere in the arena (after a full barrier): the doorbell, if it sleeps. */
+void ring_wake_gofer(void);
+
+/* At the end of the sandbox: sleep until something happens or the time comes. Runs no other thread. */
+void ring_idle(uint64_t deadline_ns);
+
 /* Somebody waits for lazy requests after all (true), no longer (false). */
 void ring_hurry(bool on);
 

@@ -30,6 +30,8 @@ struct inet_sock {
     bool in_ports;
     struct list port_node;
     int options[INET_OPTION_COUNT];
+    struct outside_sock *outside;  /* the transport's, once it has adopted the socket */
+    bool has_outside_name;         /* local is what the host calls it */
 };
 
 static inline struct inet_sock *inet_sock(struct socket *s)
@@ -45,6 +47,12 @@ static inline struct inet_sock *inet_sock(struct socket *s)
  */
 struct inet_outside {
     int (*adopt)(struct socket *s);
+    /*
+     * A socket listens, or a datagram socket was bound, on all addresses: its port may have a way in from outside. Connections that come
+     * are handed over by tcp_offer. unlisten: it doesn't listen any more.
+     */
+    void (*listening)(struct socket *s);
+    void (*unlisten)(struct socket *s);
 };
 
 extern const struct inet_outside *inet_outside;

@@ -229,6 +229,8 @@ int socket_set_option(struct socket *s, int level, int name, const void *value, 
 
     if (level == SOL_SOCKET) {
         err = set_of_socket(s, name, value, len);
+        if (err == 0 && s->ops->option_set)
+            s->ops->option_set(s, name);
         if (err != -ENOPROTOOPT)
             return err;
     }

@@ -76,6 +76,8 @@ struct socket_ops {
     int (*setsockopt)(struct socket *s, int level, int name, const void *value, uint32_t len);
     /* Fill buf (OPTION_MAX bytes) and *len, which comes in as the app's; ENOPROTOOPT. */
     int (*getsockopt)(struct socket *s, int level, int name, void *buf, uint32_t *len);
+    /* An option of SOL_SOCKET that all have was set. May be NULL. */
+    void (*option_set)(struct socket *s, int name);
     /* Some of what it sent has been read: tell writers if there is room now. Never sleeps. May be NULL. */
     void (*write_space)(struct socket *s);
     /* The file is gone: leave peers and names. The struct stays as long as references do. */

@@ -116,6 +116,8 @@ static void stop_listening(struct tcp_sock *t)
 {
     t->i.s.listening = false;
     t->state = TCP_STATE_CLOSE;
+    if (inet_outside)
+        inet_outside->unlisten(&t->i.s);
     while (!list_empty(&t->waiting)) {
         struct tcp_sock *client = list_first(&t->waiting, struct tcp_sock, waiting_node);
 
@@ -186,6 +188,8 @@ static int tcp_listen(struct socket *s, int backlog)
     t->state = TCP_STATE_LISTEN;
     t->i.s.shut = 0;
     s->listening = true;
+    if (inet_outside)
+        inet_outside->listening(s);
     return 0;
 }
 
@@ -210,7 +214,7 @@ static struct tcp_sock *find_listener(const struct inet_end *to)
     return (struct tcp_sock *)best;
 }
 
-static bool accepts_full(const struct tcp_sock *t)
+bool tcp_accepts_full(const struct tcp_sock *t)
 {
     return t->accept_count > t->backlog;
 }
@@ -223,6 +227,22 @@ static void inherit(struct tcp_sock *t, const struct tcp_sock *listener)
     memcpy(t->i.options, listener->i.options, sizeof(t->i.options));
 }
 
+struct tcp_sock *tcp_embryo(struct tcp_sock *listener)
+{
+    struct tcp_sock *embryo = tcp_create(listener->i.s.family);
+
+    if (embryo)
+        inherit(embryo, listener);
+    return embryo;
+}
+
+void tcp_offer(struct tcp_sock *listener, struct tcp_sock *embryo)
+{
+    list_push_back(&listener->accepts, &embryo->accept_node);
+    listener->accept_count++;
+    socket_wake_read(&listener->i.s);
+}
+
 static void connected(struct tcp_sock *t, struct tcp_sock *peer)
 {
     set_peer(t, peer);
@@ -233,27 +253,24 @@ static void connected(struct tcp_sock *t, struct tcp_sock *peer)
 
 static int establish(struct tcp_sock *client, struct tcp_sock *listener)
 {
-    struct tcp_sock *embryo = tcp_create(listener->i.s.family);
+    struct tcp_sock *embryo = tcp_embryo(listener);
 
     if (!embryo)
         return -ENOMEM;
-    inherit(embryo, listener);
     embryo->i.local = client->i.remote;
     embryo->i.remote = client->i.local;
     inet_add_port(&embryo->i);
     connected(embryo, client);
     connected(client, embryo);
-    list_push_back(&listener->accepts, &embryo->accept_node);
-    listener->accept_count++;
     socket_wake_state(&client->i.s);
-    socket_wake_read(&listener->i.s);
+    tcp_offer(listener, embryo);
     return 0;
 }
 
 /* There is room in the backlog again. */
 static void admit_waiting(struct tcp_sock *t)
 {
-    while (!accepts_full(t) && !list_empty(&t->waiting)) {
+    while (!tcp_accepts_full(t) && !list_empty(&t->waiting)) {
         struct tcp_sock *client = list_first(&t->waiting, struct tcp_sock, waiting_node);
 
         list_remove(&client->waiting_node);
@@ -279,6 +296,8 @@ static struct socket *tcp_accept(struct socket *s, bool nonblock)
     list_remove(&embryo->accept_node);
     t->accept_count--;
     admit_waiting(t);
+    if (inet_outside)
+        inet_outside->listening(s); /* there is room for one more */
     return &embryo->i.s;
 }
 
@@ -323,7 +342,7 @@ static int start(struct tcp_sock *t, const struct inet_end *to)
         tcp_reset(t);
         return 0;
     }
-    if (accepts_full(listener)) {
+    if (tcp_accepts_full(listener)) {
         list_push_back(&listener->waiting, &t->waiting_node);
         return 0;
     }

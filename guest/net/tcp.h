@@ -44,6 +44,12 @@ static inline struct tcp_sock *tcp_sock(struct socket *s)
 /* The peer won't take more: it reset the connection, or is gone. */
 void tcp_reset(struct tcp_sock *t);
 
+/* A socket that a connection to the listener needs, with what it inherits and a reference for the caller. NULL: no memory. */
+struct tcp_sock *tcp_embryo(struct tcp_sock *listener);
+/* Put an established one, whose reference it takes, before accept(2). */
+void tcp_offer(struct tcp_sock *listener, struct tcp_sock *embryo);
+bool tcp_accepts_full(const struct tcp_sock *t);
+
 /* --- tcp_io.c --- */
 
 ssize_t tcp_send(struct socket *s, struct socket_msg *msg);

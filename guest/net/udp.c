@@ -9,26 +9,12 @@
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
 #include "lib/string.h"
-#include "net/inet.h"
+#include "net/udp.h"
 
 #define PAYLOAD_MAX4 65507u /* 65535 without IPv4's and UDP's header */
 #define PAYLOAD_MAX6 65527u
 
-struct udp_sock {
-    struct inet_sock i;
-    bool connected;
-    struct mutex read_lock;
-    struct packet *corked; /* UDP_CORK, MSG_MORE: what has been gathered */
-    bool cork;
-    struct inet_end corked_to;
-};
-
 static const struct socket_ops udp_ops;
-
-static struct udp_sock *udp_sock(struct socket *s)
-{
-    return (struct udp_sock *)s;
-}
 
 struct socket *udp_socket(int family)
 {
@@ -56,7 +42,11 @@ static void udp_release(struct socket *s)
 
 static int udp_bind(struct socket *s, const struct net_addr *addr)
 {
-    return inet_bind(s, addr, !udp_sock(s)->connected);
+    int err = inet_bind(s, addr, !udp_sock(s)->connected);
+
+    if (err == 0 && inet_outside)
+        inet_outside->listening(s);
+    return err;
 }
 
 static int disconnect(struct udp_sock *u)

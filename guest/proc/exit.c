@@ -17,6 +17,7 @@
 #include "mm/frame.h"
 #include "mm/mm.h"
 #include "mm/rewrite.h"
+#include "net/gofer.h"
 #include "proc/clone.h"
 #include "proc/futex.h"
 #include "proc/posix_timer.h"
@@ -48,6 +49,7 @@ void sandbox_end(int wait_status)
     int signo = wait_status & 0x7f;
 
     gofer_behind_drain();
+    gofer_net_drain(signo == SIGKILL);
     blkdev_drain();
     report.user_ns = all_cpu_ns();
     rewrite_report();

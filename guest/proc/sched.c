@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/mm.h"
+#include "net/gofer.h"
 #include "proc/clone.h"
 #include "proc/cputimer.h"
 #include "proc/exit.h"
@@ -229,7 +230,7 @@ static uint64_t look_around(void)
 
     if (READ_ONCE(shared_page()->pending))
         handle_bits(__atomic_exchange_n(&shared_page()->pending, 0, __ATOMIC_ACQ_REL));
-    if (ring_urgent())
+    if (ring_urgent() || gofer_net_pending())
         poll_all();
     now = clock_mono_ns();
     timer_expire(now);
@@ -313,7 +314,7 @@ static bool spin_for_replies(uint64_t now)
     static uint32_t misses;
     bool hit;
 
-    if (!ring_urgent() || boot_info.poll_needs_exit)
+    if (!(ring_urgent() || gofer_net_active()) || boot_info.poll_needs_exit)
         return false;
     hit = spin_until(MIN(now + spin_ns, timer_nearest()));
     if (hit)
@@ -361,6 +362,7 @@ static struct thread *pick_next(uint64_t *ret_now)
         idling = false;
         idle_ns += now - idle_begin;
     }
+    gofer_net_before_app(thread_total > 1);
     /* Others may still wait for the gofer while next computes: then completions must kick. */
     if (ring_urgent()) {
         ring_set_notify(NOTIFY_KICK);

@@ -1,0 +1,323 @@
+"""The network: sockets that lead out of the sandbox, who may be talked to, published ports. Peers are native, on this host's loopback."""
+
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+from checks import Failure, check, expect, expect_message, finish, gofer_of, require, start, vmm, wait_line, workdir, write_file
+import __main__ as runner
+
+DATA = os.path.join(runner.TOP, 'tests', 'e2e', 'data')
+HOST = '169.254.53.1'  # what the sandbox calls the host's 127.0.0.1
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server(handler):
+    """A native TCP server on loopback: handler(connection) in a thread for each. Yields its port."""
+    listener = socket.create_server(('127.0.0.1', 0), backlog=128)
+
+    def serve(connection):
+        with connection, contextlib.suppress(OSError):
+            handler(connection)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+@contextlib.contextmanager
+def published(settings, log, *arguments):
+    """vmm in the background; ended with SIGTERM."""
+    process = start(settings, *arguments)
+    try:
+        yield process
+    finally:
+        process.kill()
+        _, err = process.communicate()
+        log.write(repr(err) + '\n')
+
+
+def connect(port, timeout=20):
+    """To a published port, as soon as somebody listens there."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return socket.create_connection(('127.0.0.1', port), timeout=timeout)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise Failure(f'nobody listens at port {port}')
+            time.sleep(0.02)
+
+
+def python(settings, log, program, *options, arguments=(), **kwargs):
+    return vmm(settings, log, *options, 'python3', '-c', program, *map(str, arguments), **kwargs)
+
+
+@check('hw')
+def net_none_by_default(settings, log):
+    result = python(settings, log, '''
+import socket, errno
+for family, kind, addr in ((2, 1, "8.8.8.8"), (2, 2, "8.8.8.8"), (10, 1, "2001:4860:4860::8888"), (2, 1, "169.254.53.1")):
+    s = socket.socket(family, kind)
+    print(errno.errorcode[s.connect_ex((addr, 53))])
+''')
+    expect(result, out=b'ENETUNREACH\n' * 4, err=b'')
+
+
+@check('hw')
+def net_refusals(settings, log):
+    """By every form of an address, connected and not; each told once to the operator."""
+    result = python(settings, log, '''
+import socket, errno
+def code(f, *a):
+    try: f(*a); return "ok"
+    except OSError as e: return errno.errorcode[e.errno]
+for addr in ("10.0.0.1", "169.254.169.254", "169.254.53.1", "192.168.1.1", "224.0.0.1", "100.100.100.200"):
+    for family, text in ((2, addr), (10, "::ffff:" + addr), (10, "64:ff9b::" + addr)):
+        tcp, udp, udp2 = socket.socket(family, 1), socket.socket(family, 2), socket.socket(family, 2)
+        print(code(tcp.connect, (text, 80)), code(udp.connect, (text, 80)), code(udp2.sendto, b"x", (text, 80)))
+''', '--net')
+    expect(result, out=b'EACCES EACCES EACCES\n' * 18)
+    lines = result.err.decode().splitlines()
+    require(all(line.startswith('vmm: net: ') for line in lines), f'stderr: {lines}')
+    for words in ('10.0.0.1 port 80 refused: private address; open it with --allow', '169.254.169.254 port 80 refused: link-local'):
+        require(any(words in line for line in lines), f'nothing says {words!r}: {lines}')
+
+
+@check()
+def net_bad_options(settings, log):
+    for option, value, word in (('--net', 'everything', 'host-loopback'), ('--allow', '10.0.0.0/33', '10.0.0.0/33'),
+                                ('--allow', 'no-such-name.invalid', 'no-such-name.invalid'), ('--publish', '80', 'HOSTPORT'),
+                                ('--publish', '192.0.2.77:1:1', '192.0.2.77'), ('--net-rate', 'fast', 'fast')):
+        expect_message(vmm(settings, log, f'{option}={value}', '/bin/true'), 125, word)
+
+
+@check('hw')
+def net_download(settings, log):
+    """A megabyte by curl and by urllib, with a native server."""
+    body = random.Random(1).randbytes(1 << 20)
+
+    def http(connection):
+        while b'\r\n\r\n' not in connection.recv(65536):
+            pass
+        connection.sendall(b'HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+
+    with server(http) as port:
+        url = f'http://host.internal:{port}/'
+        digest = hashlib.sha256(body).hexdigest().encode()
+        expect(vmm(settings, log, '--net=host-loopback', '/bin/sh', '-c', f'curl -s {url} | sha256sum'), out=digest + b'  -\n')
+        expect(python(settings, log, 'import urllib.request, hashlib, sys;'
+                      'print(hashlib.sha256(urllib.request.urlopen(sys.argv[1]).read()).hexdigest())',
+                      '--net=host-loopback', arguments=[url]), out=digest + b'\n', err=b'')
+
+
+@check('hw')
+def net_upload_survives_the_end(settings, log):
+    """What a program has sent before it ends arrives, however slow the reader is."""
+    got = []
+
+    def slow(connection):
+        size = 0
+        while data := connection.recv(65536):
+            size += len(data)
+            time.sleep(0.01)
+        got.append(size)
+
+    with server(slow) as port:
+        expect(python(settings, log, 'import socket, sys;'
+                      'socket.create_connection(("169.254.53.1", int(sys.argv[1]))).sendall(bytes(6000000))',
+                      '--net=host-loopback', arguments=[port]), out=b'', err=b'')
+        deadline = time.monotonic() + 20
+        while not got and time.monotonic() < deadline:
+            time.sleep(0.01)
+    require(got == [6000000], f'the reader got {got}')
+
+
+@check('hw')
+def net_publish(settings, log):
+    """An HTTP server inside, several connections one after another and at once; nobody listens before and after."""
+    port = free_port()
+    body = random.Random(2).randbytes(300000)
+    with workdir() as path:
+        write_file(os.path.join(path, 'file'), body)
+        with published(settings, log, '--publish', f'{port}:8000', '--bind', path + ':/data', '--cwd', '/data', 'python3', '-m',
+                       'http.server', '8000') as process:
+            connect(port).close()
+            results = [None] * 8
+
+            def get(i):
+                results[i] = subprocess.run(['curl', '-s', f'http://127.0.0.1:{port}/file'], capture_output=True).stdout
+            threads = [threading.Thread(target=get, args=(i,)) for i in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            require(all(r == body for r in results), f'lengths {[len(r or b"") for r in results]}')
+    with socket.socket() as s:
+        require(s.connect_ex(('127.0.0.1', port)) != 0, 'somebody still listens')
+
+
+@check('hw')
+def net_publish_datagrams(settings, log):
+    port = free_port(socket.SOCK_DGRAM)
+    program = '''
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 5353))
+print("ready", flush=True)
+while True:
+    data, peer = s.recvfrom(70000)
+    s.sendto(data[::-1], peer)
+'''
+    with published(settings, log, '--publish', f'{port}:5353/udp', 'python3', '-c', program) as process:
+        wait_line(process.stdout)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(20)
+            for size in (0, 1, 1400, 65507):
+                data = random.Random(size).randbytes(size)
+                s.sendto(data, ('127.0.0.1', port))
+                require(s.recv(70000) == data[::-1], f'a datagram of {size} bytes')
+
+
+@check()
+def net_allowed_names(settings, log):
+    """The sandbox's name service knows the names of the list, with the addresses that they had at the start, and no others."""
+    program = '''
+import socket, struct, sys
+server = open("/etc/resolv.conf").read().split()[1]
+def ask(name):
+    q = struct.pack(">6H", 7, 256, 1, 0, 0, 0) + b"".join(bytes([len(p)]) + p for p in name.encode().split(b".")) + bytes((0, 0, 1, 0, 1))
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(10)
+    s.sendto(q, (server, 53))
+    r, peer = s.recvfrom(512)
+    print(peer, r[3] & 15, socket.inet_ntoa(r[-4:]) if r[7] else "-")
+ask("localhost")
+ask("other.example")
+'''
+    result = python(settings, log, program, '--allow', 'localhost')
+    expect(result, out=b"('169.254.53.53', 53) 0 127.0.0.1\n('169.254.53.53', 53) 3 -\n", err=b'')
+
+
+@check()
+def net_gofer_killed(settings, log):
+    """In mid-transfer: the program hears of it, and nothing hangs."""
+    def endless(connection):
+        while True:
+            connection.sendall(bytes(65536))
+
+    program = '''
+import socket, sys
+s = socket.create_connection(("169.254.53.1", int(sys.argv[1])))
+print("connected", flush=True)
+while s.recv(65536): pass
+'''
+    with server(endless) as port:
+        process = start(settings, '--net=host-loopback', 'python3', '-c', program, str(port))
+        wait_line(process.stdout)
+        os.kill(gofer_of(process), signal.SIGKILL)
+        status, _, err = finish(process, log)
+    require(status == 125, f'status {status}: {err}')
+
+
+@check()
+def net_rate_option(settings, log):
+    def endless(connection):
+        while True:
+            connection.sendall(bytes(65536))
+
+    program = '''
+import socket, sys, time
+s = socket.create_connection(("169.254.53.1", int(sys.argv[1])))
+t, n = time.monotonic(), 0
+while n < 1500000: n += len(s.recv(65536))
+print(time.monotonic() - t > 1)
+'''
+    with server(endless) as port:
+        expect(python(settings, log, program, '--net=host-loopback', '--net-rate', '1M', arguments=[port]), out=b'True\n', err=b'')
+
+
+@check('soak')
+def net_slow_reader_of_a_gigabyte(settings, log):
+    got = []
+
+    def slow(connection):
+        digest, size = hashlib.sha256(), 0
+        while data := connection.recv(1 << 20):
+            digest.update(data)
+            size += len(data)
+            if size % 50 == 0:
+                time.sleep(0.01)
+        got.append((size, digest.hexdigest()))
+
+    program = '''
+import socket, sys, hashlib
+s = socket.create_connection(("169.254.53.1", int(sys.argv[1])))
+block = bytes(range(256)) * 4096
+h = hashlib.sha256()
+for i in range(1024):
+    s.sendall(block); h.update(block)
+print(h.hexdigest())
+'''
+    with server(slow) as port:
+        result = expect(python(settings, log, program, '--net=host-loopback', arguments=[port], timeout=600), err=b'')
+        deadline = time.monotonic() + 60
+        while not got and time.monotonic() < deadline:
+            time.sleep(0.1)
+    require(got == [(1 << 30, result.out.decode().strip())], f'{got}')
+
+
+@check('soak')
+def net_ten_thousand_connections(settings, log):
+    """All open at once to an echo server inside, each used, then closed; twice, so that what is freed is used again."""
+    port = free_port()
+    program = '''
+import asyncio
+async def echo(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+async def main():
+    server = await asyncio.start_server(echo, "0.0.0.0", 7, backlog=4096)
+    print("ready", flush=True)
+    await server.serve_forever()
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (20000, 20000))
+asyncio.run(main())
+'''
+    import resource
+    count = min(10000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with published(settings, log, '--publish', f'{port}:7', 'python3', '-c', program) as process:
+        wait_line(process.stdout)
+        for _ in range(2):
+            connections = [connect(port, 60) for _ in range(count)]
+            for i, c in enumerate(connections):
+                c.sendall(struct.pack('<I', i))
+            for i, c in enumerate(connections):
+                require(c.recv(4, socket.MSG_WAITALL) == struct.pack('<I', i), f'connection {i}')
+            for c in connections:
+                c.close()
