@@ -426,8 +426,10 @@ static int answer(struct reply *r)
 
     if (h->nlmsg_type < NLMSG_MIN_TYPE)
         return 0;
-    if (h->nlmsg_type < RTM_BASE || h->nlmsg_type > RTM_MAX || h->nlmsg_len < NLMSG_LENGTH(1))
-        return h->nlmsg_len < NLMSG_LENGTH(1) ? -EINVAL : -EOPNOTSUPP;
+    if (h->nlmsg_type < RTM_BASE || h->nlmsg_type > RTM_MAX)
+        return -EOPNOTSUPP;
+    if (h->nlmsg_len < NLMSG_LENGTH(1))
+        return 0; /* as Linux: without a family it is no question */
     if (!asks)
         return capable(CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
     if ((h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP) {

@@ -78,9 +78,14 @@ void tcp_reset(struct tcp_sock *t)
 
     if (t->state == TCP_STATE_CLOSE || t->orphan)
         return;
-    if (t->state == TCP_STATE_SYN_SENT)
+    if (t->state == TCP_STATE_SYN_SENT) {
         error = ECONNREFUSED;
-    else if (t->state == TCP_STATE_CLOSE_WAIT)
+        if (!t->i.bound_port) { /* it may be bound anew */
+            inet_release_port(&t->i);
+            t->i.local.port = 0;
+        }
+    }
+    if (t->state == TCP_STATE_CLOSE_WAIT)
         error = EPIPE;
     finish(t);
     socket_set_error(&t->i.s, error);
@@ -167,7 +172,7 @@ static void tcp_destroy(struct socket *s)
 
 static int tcp_bind(struct socket *s, const struct net_addr *addr)
 {
-    return inet_bind(s, addr, tcp_sock(s)->state == TCP_STATE_CLOSE && !tcp_sock(s)->connecting);
+    return inet_bind(s, addr, tcp_sock(s)->state == TCP_STATE_CLOSE);
 }
 
 static int tcp_listen(struct socket *s, int backlog)
@@ -314,7 +319,7 @@ static int disconnect(struct tcp_sock *t)
         tcp_reset(t->peer);
     drop_peer(t);
     t->state = TCP_STATE_CLOSE;
-    t->connecting = t->fin = false;
+    t->connecting = t->spoiled = t->fin = false;
     t->urgent = URGENT_NONE;
     s->shut = 0;
     s->error = 0;
@@ -338,6 +343,10 @@ static int start(struct tcp_sock *t, const struct inet_end *to)
     t->state = TCP_STATE_SYN_SENT;
     t->i.s.shut = 0;
     listener = find_listener(to);
+    if (!listener && t->i.local.port == to->port && inet_same(t->i.local.addr, to->addr)) {
+        connected(t, t); /* to itself: a simultaneous open (RFC 793, figure 8) */
+        return 0;
+    }
     if (!listener) {
         tcp_reset(t);
         return 0;
@@ -382,6 +391,8 @@ static int tcp_connect(struct socket *s, const struct net_addr *addr, bool nonbl
         return -EINVAL;
     if (addr->family == AF_UNSPEC)
         return disconnect(t);
+    if (t->spoiled)
+        return -EINVAL;
     if (t->connecting) {
         err = t->state == TCP_STATE_SYN_SENT ? -EALREADY : 0;
         if (err < 0 && nonblock)
@@ -420,6 +431,7 @@ static int tcp_shutdown(struct socket *s, int how)
 
     switch (t->state) {
     case TCP_STATE_CLOSE:
+        t->spoiled = t->connecting;
         s->shut |= mask;
         socket_wake_state(s);
         return -ENOTCONN;

@@ -26,6 +26,7 @@ struct tcp_sock {
     uint32_t accept_count, backlog;
     struct list waiting, waiting_node; /* connecting sockets for which the backlog has no room yet; not counted */
     bool connecting;            /* connect(2) was called and hasn't told that it is done */
+    bool spoiled;               /* shut down after a connect that failed: only AF_UNSPEC helps, as in Linux */
     bool fin;                   /* the peer has said that nothing more comes */
     bool orphan;                /* its file is gone */
     bool want_space;            /* somebody was told that there is no room */

@@ -66,6 +66,8 @@ static int udp_connect(struct socket *s, const struct net_addr *addr, bool nonbl
         return -EINVAL;
     if (addr->family == AF_UNSPEC)
         return disconnect(u);
+    if (inet_autobind(&u->i) < 0)
+        return -EAGAIN;
     err = inet_read_addr(&u->i, addr, &to);
     if (err == 0)
         err = inet_route(&u->i, &to);
@@ -73,10 +75,8 @@ static int udp_connect(struct socket *s, const struct net_addr *addr, bool nonbl
         return s->ops->connect(s, addr, nonblock);
     if (err == 0)
         err = inet_choose_source(&u->i, &to);
-    if (err == 0)
-        err = inet_autobind(&u->i);
     if (err < 0)
-        return err == -EADDRINUSE ? -EAGAIN : err;
+        return err;
     u->i.remote = to;
     u->connected = true;
     return 0;
@@ -135,7 +135,7 @@ static void deliver(struct udp_sock *u, struct packet *p, const struct inet_end 
     memcpy(p->inet.to, to->addr, 16);
     if (!receiver) {
         packet_free(p);
-        if (u->connected)
+        if (u->connected && u->i.remote.port == to->port && inet_same(u->i.remote.addr, to->addr))
             socket_set_error(&u->i.s, ECONNREFUSED);
         return;
     }
@@ -219,6 +219,8 @@ static ssize_t udp_send(struct socket *s, struct socket_msg *msg)
     struct packet *p;
     int err;
 
+    if (inet_autobind(&u->i) < 0)
+        return -EAGAIN;
     if (n > PAYLOAD_MAX6)
         return -EMSGSIZE;
     if (msg->flags & MSG_OOB)
@@ -227,15 +229,13 @@ static ssize_t udp_send(struct socket *s, struct socket_msg *msg)
     if (err > 0)
         return s->ops->send(s, msg);
     if (err == 0)
-        err = inet_autobind(&u->i);
-    if (err == 0)
         err = source_of(u, &to, &from);
     if (err == 0)
         err = socket_take_error(s);
     if (err == 0 && (s->shut & SHUT_SEND))
         err = -EPIPE;
     if (err < 0)
-        return err == -EADDRINUSE ? -EAGAIN : err;
+        return err;
     if (u->corked)
         to = u->corked_to;
     p = gather(u, msg);
