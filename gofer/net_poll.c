@@ -29,6 +29,15 @@ static void end_connect(struct net *net, struct net_socket *s)
     net_set_state(net, s, NET_HUP, 0);
 }
 
+static void on_error(struct net *net, struct net_socket *s)
+{
+    int err = take_error(s); /* 0: a read or write has told it already */
+
+    net_set_error(net, s, err);
+    if (err && !s->datagram)
+        net_set_state(net, s, NET_NO_SEND | (s->ended ? NET_HUP | NET_EOF : 0), 0);
+}
+
 static void on_socket(struct net *net, struct net_socket *s, uint32_t events)
 {
     uint32_t number = s->number;
@@ -53,7 +62,7 @@ static void on_socket(struct net *net, struct net_socket *s, uint32_t events)
         net_receive_some(net, s);
     s = net->sockets[number];
     if (s && events & EPOLLERR)
-        net_set_error(net, s, take_error(s));
+        on_error(net, s);
     if (s && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
         s->tx_blocked = false;
         net_send_some(net, s);

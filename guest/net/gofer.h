@@ -30,6 +30,7 @@ struct outside_sock {
     uint32_t errors_seen;
     uint32_t state_seen;
     bool want_room;
+    bool shut_both;             /* we have ended both directions ourselves */
     bool closing;               /* Tnclose hasn't been answered */
     struct inet_end checked;    /* datagrams: where the last one was permitted to go */
     bool is_checked;

@@ -142,6 +142,7 @@ static int wait_connected(struct tcp_sock *t, uint64_t deadline_ns)
     return err < 0 ? err : finish_connect(t);
 }
 
+/* 0: connected; 1: under way. */
 static int start(struct tcp_sock *t, const struct inet_end *to)
 {
     struct ring_request *rq = outside_request(P9_Tnconnect, t->i.outside);
@@ -155,7 +156,7 @@ static int start(struct tcp_sock *t, const struct inet_end *to)
     if (err == 0 && t->state == TCP_STATE_SYN_SENT)
         t->state = TCP_STATE_ESTABLISHED;
     if (err == 0 || err == -EINPROGRESS)
-        return 0;
+        return err < 0;
     t->state = TCP_STATE_CLOSE;
     inet_forget_binding(&t->i);
     return (int)err;
@@ -186,11 +187,10 @@ static int gofer_connect(struct socket *s, const struct net_addr *addr, bool non
         err = start(t, &to);
     if (err < 0)
         return err;
-    if (t->state == TCP_STATE_ESTABLISHED) {
-        socket_wake_state(s);
+    socket_wake_state(s);
+    if (err == 0)
         return 0;
-    }
-    t->connecting = true;
+    t->connecting = true; /* even if word of its end has come meanwhile: the next connect(2) tells */
     return nonblock ? -EINPROGRESS : wait_connected(t, deadline_ns);
 }
 
@@ -215,11 +215,14 @@ static int gofer_shutdown(struct socket *s, int how)
         break;
     }
     s->shut |= (uint32_t)how + 1;
-    if (s->shut & SHUT_SEND && t->state == TCP_STATE_ESTABLISHED)
-        t->state = TCP_STATE_FIN_WAIT2;
-    rq = outside_request(P9_Tnshutdown, t->i.outside);
-    p9_put8(&rq->out, (uint8_t)how);
-    outside_post(rq);
+    if (s->shut & SHUT_SEND) { /* SHUT_RD alone has no effect on the wire, and what still comes can be read, as on Linux */
+        if (t->state == TCP_STATE_ESTABLISHED)
+            t->state = TCP_STATE_FIN_WAIT2;
+        t->i.outside->shut_both = s->shut == SHUT_MASK && !t->fin;
+        rq = outside_request(P9_Tnshutdown, t->i.outside);
+        p9_put8(&rq->out, t->i.outside->shut_both ? SHUT_RDWR : SHUT_WR);
+        outside_post(rq);
+    }
     socket_wake_state(s);
     return 0;
 }
@@ -230,15 +233,18 @@ void gofer_tcp_event(struct outside_sock *o, uint32_t state)
 {
     struct tcp_sock *t = tcp_sock(o->s);
     struct socket *s = o->s;
-    uint32_t news = state & ~o->state_seen;
+    uint32_t news;
 
+    if (o->shut_both && !(state & (NET_NO_SEND | NET_RELEASED)))
+        state &= ~(uint32_t)(NET_EOF | NET_HUP); /* our own doing; the peer hasn't said anything */
+    news = state & ~o->state_seen;
     o->state_seen = state;
     if (t->state == TCP_STATE_SYN_SENT && (state & (NET_CONNECTED | NET_HUP))) {
         t->state = state & NET_CONNECTED ? TCP_STATE_ESTABLISHED : TCP_STATE_CLOSE;
         news |= NET_CONNECTED;
     }
     if (news & NET_EOF) {
-        t->fin = true;
+        t->fin = !(news & NET_NO_SEND); /* else it is a reset */
         s->shut |= SHUT_RECV;
         if (t->state == TCP_STATE_ESTABLISHED)
             t->state = TCP_STATE_CLOSE_WAIT;
@@ -249,7 +255,7 @@ void gofer_tcp_event(struct outside_sock *o, uint32_t state)
     }
     if (news)
         socket_wake_state(s);
-    else if (outside_rx_used(o) > 0)
+    else if (gofer_tcp_readable(t))
         socket_wake_read(s);
 }
 
@@ -300,6 +306,13 @@ static long gofer_ioctl(struct socket *s, uint32_t cmd, uaddr_t arg)
     return put_user(value, arg);
 }
 
+static void gofer_tcp_option_set(struct socket *s, int name)
+{
+    if (name == SO_RCVLOWAT && (gofer_tcp_readable(tcp_sock(s)) || tcp_sock(s)->fin))
+        socket_wake_read(s);
+    gofer_option_set(s, name);
+}
+
 static const struct socket_ops gofer_tcp_ops = {
     .bind = gofer_bind,
     .connect = gofer_connect,
@@ -312,6 +325,6 @@ static const struct socket_ops gofer_tcp_ops = {
     .ioctl = gofer_ioctl,
     .setsockopt = gofer_setsockopt,
     .getsockopt = gofer_getsockopt,
-    .option_set = gofer_option_set,
+    .option_set = gofer_tcp_option_set,
     .release = gofer_release,
 };

@@ -192,9 +192,11 @@ static int end_reason(struct tcp_sock *t)
 {
     struct socket *s = &t->i.s;
 
+    if (t->fin) /* even if an error came after it */
+        return 1;
     if (s->error)
         return socket_take_error(s);
-    if (t->fin || (s->shut & SHUT_RECV))
+    if (s->shut & SHUT_RECV)
         return 1;
     return t->state == TCP_STATE_CLOSE ? -ENOTCONN : 0;
 }

@@ -1,6 +1,8 @@
 """The network: sockets that lead out of the sandbox, who may be talked to, published ports. Peers are native, on this host's loopback."""
 
 import contextlib
+import difflib
+import errno
 import hashlib
 import os
 import random
@@ -46,6 +48,74 @@ def server(handler):
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+
+
+class Peer:
+    """The other end of tests/e2e/data/net_calls.py: the first connection commands what the others do."""
+
+    def __init__(self):
+        self.listener = socket.create_server(('127.0.0.1', 0), backlog=16)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                control = self.listener.accept()[0]
+                control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with control, control.makefile('r') as lines:
+                    self.connection = None
+                    for line in lines:
+                        control.sendall((self.obey(*line.split()) + '\n').encode())
+
+    def read(self):
+        """All that is there, and how it ends."""
+        size = 0
+        total = 0
+        self.connection.setblocking(False)
+        try:
+            while data := self.connection.recv(1 << 20):
+                size += len(data)
+                total = (total + sum(data)) % 251
+            return f'{size} {total} eof'
+        except BlockingIOError:
+            return f'{size} {total}'
+        except OSError as e:
+            return f'{size} {total} {errno.errorcode[e.errno]}'
+
+    def obey(self, verb, size='0'):
+        try:
+            return self.act(verb, int(size)) or 'ok'
+        except OSError as e:
+            return errno.errorcode[e.errno]
+
+    def act(self, verb, size):
+        c = self.connection
+        if verb == 'take':
+            self.connection = self.listener.accept()[0]
+        elif c is None:
+            return 'gone'
+        elif verb == 'send':
+            c.setblocking(True)
+            c.settimeout(5)
+            c.sendall(bytes((i * 7 + size) % 256 for i in range(size)))
+        elif verb == 'oob':
+            c.send(b'!', socket.MSG_OOB)
+        elif verb == 'read':
+            return self.read()
+        elif verb == 'shut':
+            c.shutdown(socket.SHUT_WR)
+        elif verb in ('close', 'reset'):
+            if verb == 'reset':
+                c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            c.close()
+            self.connection = None
+        elif verb == 'end':
+            text = self.read()
+            c.close()
+            self.connection = None
+            return text
+        return None
 
 
 @contextlib.contextmanager
@@ -132,6 +202,31 @@ def net_download(settings, log):
         expect(python(settings, log, 'import urllib.request, hashlib, sys;'
                       'print(hashlib.sha256(urllib.request.urlopen(sys.argv[1]).read()).hexdigest())',
                       '--net=host-loopback', arguments=[url]), out=digest + b'\n', err=b'')
+
+
+def same_calls(settings, log, seeds, count):
+    peer = Peer()
+    program = os.path.join(DATA, 'net_calls.py')
+    for seed in seeds:
+        native = runner.run(['python3', program, '127.0.0.1', str(peer.port), str(seed), str(count)], timeout=300)
+        result = vmm(settings, log, '--net=host-loopback', '--bind', DATA + ':/d', 'python3', '/d/net_calls.py', HOST,
+                     str(peer.port), str(seed), str(count), timeout=300)
+        if result.out != native.out:
+            different = list(difflib.unified_diff(native.out.decode().splitlines(), result.out.decode().splitlines(), 'native',
+                                                  'vm', lineterm='', n=3))
+            raise Failure(f'seed {seed}:\n' + '\n'.join(different[:40]) + result.err.decode())
+        expect(result, native.status, err=native.err)
+
+
+@check()
+def net_calls(settings, log):
+    """Random sequences of calls, natively and in the VM: results, poll and epoll agree."""
+    same_calls(settings, log, (1, 2), 8)
+
+
+@check('soak')
+def net_calls_long(settings, log):
+    same_calls(settings, log, range(3, 23), 40)
 
 
 @check('hw')
