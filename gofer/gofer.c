@@ -71,7 +71,9 @@ static int map_arena(struct gofer *g)
 /* Each socket is a descriptor, and a listening one holds another; the rest is for files. */
 static size_t socket_max(uint64_t descriptors)
 {
-    return descriptors / 3 < NET_SOCKET_MAX ? (size_t)(descriptors / 3) : NET_SOCKET_MAX;
+    uint64_t share = descriptors / 8 * 5;
+
+    return share < NET_SOCKET_MAX ? (size_t)share : NET_SOCKET_MAX;
 }
 
 static int enter_jail(struct gofer *g, size_t *ret_fid_max, size_t *ret_socket_max)

@@ -196,6 +196,15 @@ static void leave_ready(struct net *net, const struct net_socket *s)
     }
 }
 
+/* There is room for a connection again. */
+static void look_at_listeners(struct net *net)
+{
+    net->starved = false;
+    for (uint32_t i = 0; i < NET_SOCKET_MAX; i++)
+        if (net->sockets[i] && net->sockets[i]->listening)
+            net_requeue(net, net->sockets[i]);
+}
+
 void net_remove(struct net *net, struct net_socket *s)
 {
     if (s->ready)
@@ -215,6 +224,8 @@ void net_remove(struct net *net, struct net_socket *s)
     net->count--;
     free(s->known);
     free(s);
+    if (net->starved)
+        look_at_listeners(net);
 }
 
 void net_finish_close(struct net *net, struct net_socket *s)

@@ -99,6 +99,7 @@ struct net {
     uint32_t epoch;          /* of addresses and routes */
     int epoll_fd;
     bool pushed;             /* events that nobody has been told of */
+    bool starved;            /* connections wait because there are too many sockets */
     bool throttled;          /* the ready list waits for tokens */
     uint64_t kick_due_ns;    /* when a computing guest that leaves events alone is kicked; 0: no */
     struct net_bucket bucket[2];

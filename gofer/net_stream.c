@@ -145,8 +145,12 @@ void net_accept_some(struct net *net, struct net_socket *s)
 {
     socklen_t size = sizeof(s->waiting_peer);
 
-    if (s->waiting_fd >= 0 || net->count >= net->config.socket_max)
+    if (s->waiting_fd >= 0)
         return;
+    if (net->count >= net->config.socket_max) {
+        net->starved = true;
+        return;
+    }
     do
         s->waiting_fd = accept4(s->fd, &s->waiting_peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     while (s->waiting_fd < 0 && (errno == ECONNABORTED || errno == EINTR));
