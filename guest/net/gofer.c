@@ -25,6 +25,7 @@
 #define RING_RECORDS NET_RECORD_RING_MIN
 #define RING_CLASSES 9u /* 4 KiB … 1 MiB */
 #define ROOM_SHARE 2u   /* a ring that is half empty counts as having room again, as the gofer sees it */
+#define CORK_NS (NSEC_PER_SEC / 5) /* tcp(7) */
 #define DRAIN_HURRY_NS (NSEC_PER_SEC / 2)
 #define DRAIN_NS (10 * NSEC_PER_SEC) /* at the end: how long no byte may leave before what is left is given up */
 
@@ -154,6 +155,7 @@ static uint32_t ring_size(const struct socket *s)
 
 void outside_free(struct outside_sock *o)
 {
+    timer_cancel(&o->cork_timer);
     net.table[o->number] = NULL;
     net.free_number[net.free_count++] = (uint16_t)o->number;
     net.live--;
@@ -269,8 +271,10 @@ static void closed(struct ring_request *rq, long error)
 
 void outside_close(struct outside_sock *o, bool abort)
 {
-    struct ring_request *rq = outside_request(P9_Tnclose, o);
+    struct ring_request *rq;
 
+    outside_flush(o);
+    rq = outside_request(P9_Tnclose, o);
     o->s = NULL;
     o->closing = true;
     p9_put32(&rq->out, abort ? NET_CLOSE_ABORT : 0);
@@ -314,11 +318,31 @@ void outside_submit(struct outside_sock *o)
     ring_wake_gofer();
 }
 
-void outside_tx_add(struct outside_sock *o, uint32_t n)
+void outside_flush(struct outside_sock *o)
 {
-    o->tx_tail += n;
+    if (!o->held)
+        return;
+    o->held = false;
+    timer_cancel(&o->cork_timer);
     __atomic_store_n(&o->block->tx_tail, o->tx_tail, __ATOMIC_RELEASE);
     outside_submit(o);
+}
+
+static void cork_is_over(struct timer *timer)
+{
+    outside_flush(container_of(timer, struct outside_sock, cork_timer));
+}
+
+void outside_tx_add(struct outside_sock *o, uint32_t n, bool hold)
+{
+    o->tx_tail += n;
+    if (!o->held && hold) {
+        o->cork_timer.fire = cork_is_over;
+        timer_set(&o->cork_timer, clock_mono_ns() + CORK_NS);
+    }
+    o->held = true;
+    if (!hold || outside_tx_room(o) < o->tx.size / ROOM_SHARE)
+        outside_flush(o);
 }
 
 void outside_rx_consume(struct outside_sock *o, uint32_t n)

@@ -12,6 +12,7 @@
 #include "hypercalls/net.h"
 #include "net/tcp.h"
 #include "net/udp.h"
+#include "proc/timer.h"
 
 struct ring_request;
 
@@ -26,7 +27,9 @@ struct outside_sock {
     uint32_t number;
     struct net_block *block;
     struct outside_ring tx, rx;
-    uint32_t tx_tail, rx_head;  /* what the block has too */
+    uint32_t tx_tail, rx_head;  /* what the block has too, except that the tail of */
+    bool held;                  /* data that is held back isn't there yet */
+    struct timer cork_timer;
     uint32_t errors_seen;
     uint32_t state_seen;
     bool want_room;
@@ -96,8 +99,13 @@ static inline uint32_t outside_rx_used(const struct outside_sock *o)
     return used <= o->rx.size ? used : 0;
 }
 
-/* n bytes were sent or taken. */
-void outside_tx_add(struct outside_sock *o, uint32_t n);
+/*
+ * n bytes were put into the tx ring. hold: more will follow (TCP_CORK, MSG_MORE), so the gofer isn't told yet, at most for 200 ms. Kept
+ * here, corks cost no message, and can't be overtaken by the data. outside_flush: tell it now.
+ */
+void outside_tx_add(struct outside_sock *o, uint32_t n, bool hold);
+void outside_flush(struct outside_sock *o);
+/* n bytes were taken. */
 void outside_rx_consume(struct outside_sock *o, uint32_t n);
 /* Ask to be told of room; true if there is some by now. */
 bool outside_want_room(struct outside_sock *o, uint32_t needed);

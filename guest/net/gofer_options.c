@@ -13,7 +13,6 @@ static const struct told {
     enum inet_option index;
 } told[] = {
     { IPPROTO_TCP, TCP_NODELAY, OPT_TCP_NODELAY },
-    { IPPROTO_TCP, TCP_CORK, OPT_TCP_CORK },
     { IPPROTO_TCP, TCP_KEEPIDLE, OPT_TCP_KEEPIDLE },
     { IPPROTO_TCP, TCP_KEEPINTVL, OPT_TCP_KEEPINTVL },
     { IPPROTO_TCP, TCP_KEEPCNT, OPT_TCP_KEEPCNT },
@@ -57,6 +56,9 @@ int gofer_setsockopt(struct socket *s, int level, int name, const void *value, u
     const struct told *t = find(level, name);
     int err = inet_setsockopt(s, level, name, value, len);
 
+    if (err == 0 && i->outside && level == IPPROTO_TCP && (name == TCP_CORK || name == TCP_NODELAY) &&
+        !i->options[OPT_TCP_CORK])
+        outside_flush(i->outside);
     if (err == 0 && t && i->outside)
         tell(i->outside, level, name, i->options[t->index]);
     return err;

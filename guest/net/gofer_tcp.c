@@ -218,6 +218,7 @@ static int gofer_shutdown(struct socket *s, int how)
     if (s->shut & SHUT_SEND) { /* SHUT_RD alone has no effect on the wire, and what still comes can be read, as on Linux */
         if (t->state == TCP_STATE_ESTABLISHED)
             t->state = TCP_STATE_FIN_WAIT2;
+        outside_flush(t->i.outside);
         t->i.outside->shut_both = s->shut == SHUT_MASK && !t->fin;
         rq = outside_request(P9_Tnshutdown, t->i.outside);
         p9_put8(&rq->out, t->i.outside->shut_both ? SHUT_RDWR : SHUT_WR);

@@ -48,6 +48,7 @@ static int wait_room(struct tcp_sock *t, uint64_t deadline_ns)
 
     if (outside_tx_room(o) > 0 || outside_want_room(o, 1))
         return 0;
+    outside_flush(o);
     if (deadline_ns == 0)
         return -EAGAIN;
     mutex_unlock(&t->write_lock);
@@ -59,6 +60,7 @@ static int wait_room(struct tcp_sock *t, uint64_t deadline_ns)
 static ssize_t send_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t deadline_ns, ssize_t *sent)
 {
     struct outside_sock *o = t->i.outside;
+    bool hold = t->i.options[OPT_TCP_CORK] || (msg->flags & MSG_MORE);
 
     while (msg->data->left > 0) {
         size_t n, done;
@@ -72,7 +74,7 @@ static ssize_t send_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t d
         n = MIN(msg->data->left, (size_t)outside_tx_room(o));
         done = outside_ring_put(&o->tx, o->tx_tail, msg->data, n);
         if (done > 0)
-            outside_tx_add(o, (uint32_t)done);
+            outside_tx_add(o, (uint32_t)done, hold);
         *sent += (ssize_t)done;
         if (done < n)
             return -EFAULT;
@@ -84,14 +86,12 @@ static ssize_t send_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t d
 static ssize_t send_urgent(struct tcp_sock *t, struct socket_msg *msg, uint64_t deadline_ns, ssize_t *sent)
 {
     struct outside_sock *o = t->i.outside;
-    struct iter_segment segment;
-    struct iter rest;
     uint8_t byte;
     long err;
 
     if (iter_copy_from(msg->data, &byte, 1) < 1)
         return -EFAULT;
-    iter_kernel(&rest, &segment, &byte, 0);
+    outside_flush(o);
     do {
         struct ring_request *rq = outside_request(P9_Tnoob, o);
 

@@ -132,7 +132,7 @@ static int put_record(struct outside_sock *o, const struct inet_end *to, struct 
     outside_ring_put(&o->tx, o->tx_tail, &head, sizeof(record));
     if (outside_ring_put(&o->tx, o->tx_tail + (uint32_t)sizeof(record), data, n) < n)
         return -EFAULT;
-    outside_tx_add(o, record_size(n));
+    outside_tx_add(o, record_size(n), false);
     return 0;
 }
 
