@@ -58,7 +58,7 @@ build/bench/micro: bench/micro.c
 	@echo "  CC      $@"
 	$(TESTS_Q)$(GUEST_CC) -std=gnu17 -O2 -Wall -Wextra -pthread -o $@ $<
 
-bench: $(VMM) guest-programs build/bench/micro ## measurements beside native, runsc and crun; CASE=start, memory, io, calls or compute
+bench: $(VMM) guest-programs build/bench/micro ## measurements beside native, runsc and crun; CASE=start, memory, io, calls, compute or net
 	$(TESTS_Q)$(TEST_PYTHON) bench/bench.py --vmm $(VMM) --guest-dir $(GUEST_TESTS) --out $(O)/bench $(CASE)
 
 $(GUEST_TESTS):
