@@ -42,11 +42,12 @@ static void begin(struct socket *s)
         return;
     i->outside = o;
     o->listener = s;
-    gofer_send_options(s); /* the host's connections inherit them */
     if (take_port(o, i->local.port, tcp_sock(s)->backlog) < 0) { /* another socket has it */
         i->outside = NULL;
         outside_close(o, false);
+        return;
     }
+    gofer_send_options(s); /* to the host's socket that it is now, whose connections inherit them */
 }
 
 /* --- connections --- */
