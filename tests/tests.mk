@@ -28,7 +28,7 @@ ifneq ($(REQUIRE_KVM),)
 endif
 in_hw := $(if $(REQUIRE_KVM),$(if $(have_kvm),,yes))
 
-.PHONY: guest-programs check-e2e check-guest check-hw soak bench check-tests
+.PHONY: guest-programs check-others check-e2e check-guest check-hw soak bench check-tests
 
 guest-programs: $(guest_programs)
 
@@ -49,6 +49,11 @@ check-hw: $(VMM) guest-programs ## a share of the tests on hardware KVM (QEMU-TC
 
 soak: $(VMM) guest-programs ## the long tests: a million kicks, gigabytes through stdio
 	$(TESTS_Q)$(RUN_E2E) --list tests/e2e/cases.list --list tests/guest/cases.list --soak
+
+# Not a test of CI's: they take half an hour, and not everything passes.
+check-others: $(VMM) ## what others wrote: CPython's and stress-ng's tests, natively and in the VM (long)
+	-$(TESTS_Q)$(TEST_PYTHON) tests/others/run.py --vmm $(VMM) cpython
+	$(TESTS_Q)$(TEST_PYTHON) tests/others/run.py --vmm $(VMM) stress-ng
 
 check-tests: guest-programs ## the tests themselves: compare two native runs
 	$(TESTS_Q)$(RUN_E2E) --list tests/e2e/cases.list --list tests/guest/cases.list --no-checks --native-only
