@@ -348,6 +348,21 @@ static void clear_file_range(struct mm *mm, struct vma *vma, uint64_t from, uint
                  vma->start + (last - vma->file_offset), 0, 0);
 }
 
+bool mm_file_is_writable(const struct inode *inode)
+{
+    struct mm *mm;
+    struct vma *vma;
+
+    list_for_each (mm, &all_mms, all_node) {
+        for (vma = mm_first(mm); vma; vma = mm_next(vma)) {
+            if (vma->file && vma->file->inode == inode && (vma->flags & VMA_SHARED) &&
+                (vma->file->flags & O_ACCMODE) == O_RDWR)
+                return true;
+        }
+    }
+    return false;
+}
+
 void mm_file_unmap(const struct inode *inode, uint64_t from, uint64_t to, bool private)
 {
     struct mm *mm;

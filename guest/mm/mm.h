@@ -169,6 +169,9 @@ long mm_pin_page(struct mm *mm, uaddr_t addr, uint32_t access, gpa_t *ret_gpa);
  */
 long mm_pin_copy(struct mm *mm, uaddr_t addr, gpa_t *ret_gpa);
 
+/* Does a shared mapping of the inode exist through which it may be written? */
+bool mm_file_is_writable(const struct inode *inode);
+
 /* Is any part of the range sealed (mseal(2))? */
 bool mm_is_sealed(struct mm *mm, uaddr_t start, uaddr_t end);
 

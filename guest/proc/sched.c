@@ -262,12 +262,15 @@ static bool turn_is_over(uint64_t now)
     return leftmost->vruntime <= current->vruntime;
 }
 
+#define DEADLINE_NEAREST_NS 30000ull /* the hypercall and the kick take 20 µs */
+
 /* Current goes back to the app: make sure that the vmm kicks it when something is due. */
 static void arm_deadline(void)
 {
     uint64_t now = clock_mono_ns(), due;
 
     timer_expire(now);
+    cpu_work &= ~WORK_DEADLINE; /* what fired may have armed itself anew: that is looked at here */
     due = timer_nearest();
     if (current->proc->cpu_timers)
         due = MIN(due, cputimer_check(current, now));
@@ -281,6 +284,8 @@ static void arm_deadline(void)
     }
     if (due == NEVER || (due >= armed_ns && armed_ns > now))
         return;
+    /* What is due at once would come back before the app has run: timers with tiny periods would stop everything. */
+    due = MAX(due, now + DEADLINE_NEAREST_NS);
     armed_ns = due;
     hypercall(HYPERCALL_DEADLINE, due, 0, 0, 0, 0);
 }

@@ -4,6 +4,7 @@
 #include <linux/memfd.h>
 
 #include "fs/fdtable.h"
+#include "mm/mm.h"
 #include "fs/locks.h"
 #include "fs/pipe.h"
 #include "lib/kmalloc.h"
@@ -57,6 +58,8 @@ static long add_seals(struct file *f, uint32_t seals)
         return -EINVAL;
     if (inode->seals & F_SEAL_SEAL)
         return -EPERM;
+    if ((seals & F_SEAL_WRITE) && !(inode->seals & F_SEAL_WRITE) && mm_file_is_writable(inode))
+        return -EBUSY;
     inode->seals |= seals;
     return 0;
 }

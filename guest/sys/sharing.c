@@ -74,8 +74,10 @@ static const void *kcmp_object(const struct thread *t, int type, uint64_t index)
         return t->proc->sighand;
     case KCMP_FILE:
         return kcmp_file(t, index);
-    default: /* KCMP_IO, KCMP_SYSVSEM: each process has its own */
-        return t->proc;
+    case KCMP_SYSVSEM:
+        return t->sem_undo;
+    default: /* KCMP_IO: nobody has an I/O context */
+        return NULL;
     }
 }
 

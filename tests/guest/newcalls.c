@@ -276,6 +276,24 @@ static void check_policies(void)
     munmap(p, 4 * PAGE);
 }
 
+static void check_seals(void)
+{
+    int fd = memfd_create("sealed", MFD_ALLOW_SEALING);
+    char *p;
+
+    check_section("seals");
+    CHECK_OK(ftruncate(fd, PAGE));
+    p = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    char *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
+    CHECK_OK(munmap(shared, PAGE));
+    CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+    CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+    CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), EPERM);
+    munmap(p, PAGE);
+    close(fd);
+}
+
 static void check_remapping(void)
 {
     char *p = map(4, PROT_READ | PROT_WRITE, MAP_SHARED);
@@ -334,6 +352,7 @@ int main(void)
     check_mounts();
     check_process_calls();
     check_policies();
+    check_seals();
     check_remapping();
     check_oldest_calls();
     printf("%d failed\n", check_failures);

@@ -236,6 +236,55 @@ static void test_stopped_sleep(void)
     CHECK(ms >= 150 && ms < 600);
 }
 
+/* --- periods that are shorter than it takes to notice them: the program goes on all the same --- */
+
+static timer_t busy_timer;
+static volatile int busy_signals;
+
+static void arm_again(int signo)
+{
+    if (++busy_signals < 100)
+        timer_settime(busy_timer, 0, &(struct itimerspec){ { 0, 1000 }, { 0, 1000 } }, NULL);
+    else
+        timer_settime(busy_timer, 0, &(struct itimerspec){ { 0, 0 }, { 0, 0 } }, NULL);
+}
+
+static void count_busy(int signo)
+{
+    if (++busy_signals == 100)
+        setitimer(ITIMER_REAL, &(struct itimerval){ { 0, 0 }, { 0, 0 } }, NULL);
+}
+
+static void check_tiny_periods(void)
+{
+    struct itimerspec tiny = { { 0, 1 }, { 0, 1 } };
+    struct itimerval micro = { { 0, 1 }, { 0, 1 } };
+    struct sigevent none = { .sigev_notify = SIGEV_NONE }, rt = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 3 };
+    timer_t silent, ignored;
+
+    check_section("tiny periods");
+    CHECK_OK(timer_create(CLOCK_MONOTONIC, &none, &silent));
+    CHECK_OK(timer_settime(silent, 0, &tiny, NULL));
+    usleep(2000);
+    CHECK_OK(timer_delete(silent));
+    signal(SIGRTMIN + 3, SIG_IGN);
+    CHECK_OK(timer_create(CLOCK_MONOTONIC, &rt, &ignored));
+    CHECK_OK(timer_settime(ignored, 0, &tiny, NULL));
+    usleep(2000);
+    CHECK_OK(timer_delete(ignored));
+    signal(SIGRTMIN + 3, arm_again);
+    CHECK_OK(timer_create(CLOCK_MONOTONIC, &rt, &busy_timer));
+    arm_again(0);
+    while (busy_signals < 100)
+        ;
+    CHECK_OK(timer_delete(busy_timer));
+    busy_signals = 0;
+    signal(SIGALRM, count_busy);
+    CHECK_OK(setitimer(ITIMER_REAL, &micro, NULL));
+    while (busy_signals < 100)
+        ;
+}
+
 int main(void)
 {
     test_itimers();
@@ -244,5 +293,6 @@ int main(void)
     test_thread_notification();
     test_sleeps();
     test_stopped_sleep();
+    check_tiny_periods();
     return check_done();
 }
