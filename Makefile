@@ -50,6 +50,26 @@ SHIM_OBJ := $(SHIM_SRC:%.c=$(OBJ)/%.o) $(SHIM_ASM:%.S=$(OBJ)/%.S.o)
 .PHONY: all
 all: $(O)/vmm ## build/vmm, the one file to ship
 
+# Libraries of others for the shim, built from Debian's source packages. LZ4: only its decompressor, without the C library.
+SRC := build/src
+LZ4 := $(SRC)/lz4/lib
+LZ4_CFLAGS := -DLZ4_FREESTANDING=1 -DLZ4_memcpy=__builtin_memcpy -DLZ4_memmove=__builtin_memmove \
+	-DLZ4_memset=__builtin_memset
+
+$(SRC)/%/.fetched: common/build/debian_source.sh
+	$(call say,FETCH)common/build/debian_source.sh $* $(SRC)/$*
+	@touch $@
+
+$(LZ4)/lz4.h: $(SRC)/lz4/.fetched ;
+
+$(OBJ)/lz4.o: $(LZ4)/lz4.h
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(SHIM_CFLAGS) $(LZ4_CFLAGS) -include guest/lib/string.h -w -ffunction-sections -c -o $@.all $(LZ4)/lz4.c
+	@ld -r --gc-sections -e LZ4_decompress_safe_partial -o $@ $@.all
+
+$(OBJ)/guest/fs/erofs_data.o: SHIM_CFLAGS += -isystem $(LZ4)
+$(OBJ)/guest/fs/erofs_data.o: $(LZ4)/lz4.h
+
 BUILD_DIR := $(O)
 SECCOMP_SANITIZED := $(filter asan,$(BUILD))
 
@@ -65,9 +85,9 @@ $(OBJ)/guest/%.S.o: guest/%.S
 	@mkdir -p $(@D)
 	$(call say,AS)$(CC) -nostdlib -g -Iguest -I. -MMD -MP -c -o $@ $<
 
-$(O)/shim.elf: $(SHIM_OBJ) $(VDSO_OBJS) guest/shim.lds
+$(O)/shim.elf: $(SHIM_OBJ) $(OBJ)/lz4.o $(VDSO_OBJS) guest/shim.lds
 	$(call say,LD)$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack \
-		-Wl,--no-warn-rwx-segments -Wl,--no-relax -Wl,-T,guest/shim.lds -o $@ $(SHIM_OBJ) $(VDSO_OBJS)
+		-Wl,--no-warn-rwx-segments -Wl,--no-relax -Wl,-T,guest/shim.lds -o $@ $(SHIM_OBJ) $(OBJ)/lz4.o $(VDSO_OBJS)
 
 $(O)/shim.bin: $(O)/shim.elf
 	$(call say,BIN)objcopy -O binary $< $@
@@ -149,6 +169,7 @@ $(OBJ)/tests/unit/%.o: HOST_CFLAGS += -iquote guest -Wno-missing-prototypes -Wno
 # The shim's pure logic, built as host code.
 HOSTED_SRC := $(wildcard guest/arch/fdt.c guest/lib/rbtree.c guest/mm/vma.c guest/mm/elf.c guest/fs/path.c guest/fs/blkdev_parts.c)
 HOSTED_SRC += guest/arch/insn.c guest/arch/rewrite_plan.c
+HOSTED_SRC += guest/fs/erofs_parse.c guest/fs/erofs_index.c guest/fs/erofs_xattr.c
 HOSTED_OBJ := $(HOSTED_SRC:%.c=$(OBJ)/hosted/%.o)
 
 $(OBJ)/hosted/%.o: %.c

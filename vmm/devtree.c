@@ -27,6 +27,7 @@ static const char *const mount_compatible[] = {
     [VIEW_TMPFS] = "vmm,tmpfs",
     [VIEW_SYMLINK] = "vmm,symlink",
     [VIEW_FILE] = "vmm,file",
+    [VIEW_DISK] = "vmm,disk",
 };
 
 /* libfdt's macro of this name narrows strlen without a cast. */
@@ -150,7 +151,7 @@ static int put_mount(void *fdt, const struct view_mount *m, size_t number)
         if (m->has_upper)
             err |= fdt_property_u32(fdt, "upper", m->upper);
     }
-    if (m->kind == VIEW_SYMLINK)
+    if (m->kind == VIEW_SYMLINK || m->kind == VIEW_DISK)
         err |= put_text(fdt, "text", m->text);
     if (m->kind == VIEW_FILE)
         err |= fdt_property(fdt, "text", m->text, (int)strlen(m->text));

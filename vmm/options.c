@@ -30,6 +30,7 @@ enum option_id {
     OPT_BIND,
     OPT_TMPFS,
     OPT_DISK,
+    OPT_ROOT_DISK,
     OPT_ENV,
     OPT_ENV_ALL,
     OPT_CWD,
@@ -65,6 +66,7 @@ static const struct option long_options[] = {
     { "bind", required_argument, NULL, OPT_BIND },
     { "tmpfs", required_argument, NULL, OPT_TMPFS },
     { "disk", required_argument, NULL, OPT_DISK },
+    { "root-disk", required_argument, NULL, OPT_ROOT_DISK },
     { "env", required_argument, NULL, OPT_ENV },
     { "env-all", no_argument, NULL, OPT_ENV_ALL },
     { "cwd", required_argument, NULL, OPT_CWD },
@@ -106,6 +108,7 @@ static const char help_text[] =
     "  --bind SRC:DST[:OPT,…] share a file or directory: ro (default), rw, cache=exclusive|shared|none\n"
     "  --tmpfs DST            an empty directory in memory\n"
     "  --disk FILE[:OPT,…]    a disk, /dev/vda and on: ro, serial=S, iops=N, bps=SIZE\n"
+    "  --root-disk NAME       the root is the EROFS on this disk, such as vda; writes stay in memory\n"
     "  --cwd DIR              working directory (default: /)\n"
     "Identity\n"
     "  --env K=V, --env K     set a variable; copy one of the host's\n"
@@ -397,6 +400,11 @@ static int parse_one(struct options *opt, int id, char *arg)
         return add_mount(opt, &(struct mount_spec){ .dst = arg, .writable = true });
     case OPT_DISK:
         return parse_disk(opt, arg);
+    case OPT_ROOT_DISK:
+        if (strncmp(arg, "vd", 2) || strlen(arg) > 8)
+            return bad_value("--root-disk", arg, "the name of a disk, such as vda or vda1");
+        opt->root_disk = arg;
+        return 0;
     case OPT_ENV:
         return env_option(opt, arg);
     case OPT_ENV_ALL:
@@ -499,6 +507,21 @@ static int complain(int c, char **argv)
     return -1;
 }
 
+static int check_root(const struct options *opt)
+{
+    if (!opt->root_disk)
+        return 0;
+    if (opt->root) {
+        log_error("--root-disk", "there is a --root already");
+        return -1;
+    }
+    if (opt->root_disk[2] < 'a' || opt->root_disk[2] >= 'a' + (int)opt->disk_count) {
+        log_error("--root-disk", "there is no %s: say --disk FILE too", opt->root_disk);
+        return -1;
+    }
+    return 0;
+}
+
 int options_parse(struct options *opt, int argc, char **argv)
 {
     static const char *env[ENV_MAX + 1]; /* options are parsed once in a process */
@@ -527,6 +550,8 @@ int options_parse(struct options *opt, int argc, char **argv)
     }
     if (opt->show_version)
         return 1;
+    if (check_root(opt) < 0)
+        return -1;
     opt->argv = argv + optind;
     opt->argc = argc - optind;
     if (!opt->program) {

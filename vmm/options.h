@@ -54,6 +54,7 @@ struct options {
     size_t mount_count;
     struct disk_spec disks[DISK_SPEC_MAX];
     size_t disk_count;
+    const char *root_disk; /* "vda": the root is the file system on it */
     const char **env;      /* K=V; static */
     size_t env_count;
     const char *cwd;

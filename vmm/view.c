@@ -293,7 +293,9 @@ int view_build(struct view *view, const struct options *opt)
     int status;
 
     *view = (struct view){ .program = opt->program };
-    if (opt->root) {
+    if (opt->root_disk) {
+        status = add_text(view, VIEW_DISK, "/", opt->root_disk);
+    } else if (opt->root) {
         status = add_root(view, opt);
         if (!status)
             status = add_resolv_conf(view, opt);
@@ -305,7 +307,7 @@ int view_build(struct view *view, const struct options *opt)
     }
     for (size_t i = 0; !status && i < opt->mount_count; i++)
         status = add_user_mount(view, &opt->mounts[i]);
-    if (!status && !opt->root)
+    if (!status && !opt->root && !opt->root_disk)
         status = bind_program(view, opt->program);
     return status;
 }

@@ -10,7 +10,7 @@
 #define VIEW_EXPORT_MAX 96
 #define VIEW_MOUNT_MAX 120
 
-enum view_kind { VIEW_GOFER, VIEW_TMPFS, VIEW_SYMLINK, VIEW_FILE };
+enum view_kind { VIEW_GOFER, VIEW_TMPFS, VIEW_SYMLINK, VIEW_FILE, VIEW_DISK };
 
 /* One step of building the root, in order (device tree: /mounts/mount@N). */
 struct view_mount {
@@ -22,7 +22,7 @@ struct view_mount {
     bool has_upper;    /* the overlay keeps its changes in an export */
     uint32_t upper;
     enum cache_mode cache;
-    char *text; /* target, or content */
+    char *text; /* target, content, or name of the disk */
 };
 
 struct view {

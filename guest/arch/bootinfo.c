@@ -16,6 +16,7 @@ static const struct {
     { "vmm,tmpfs", BOOT_MOUNT_TMPFS },
     { "vmm,symlink", BOOT_MOUNT_SYMLINK },
     { "vmm,file", BOOT_MOUNT_FILE },
+    { "vmm,disk", BOOT_MOUNT_DISK },
 };
 
 static struct fdt_node must_child(const struct fdt_node *parent, const char *name)

@@ -13,6 +13,7 @@ enum boot_mount_kind {
     BOOT_MOUNT_TMPFS,
     BOOT_MOUNT_SYMLINK, /* dst -> text */
     BOOT_MOUNT_FILE,    /* a regular file with the content text */
+    BOOT_MOUNT_DISK,    /* the EROFS on block device `text`, a tmpfs layer on top */
 };
 
 enum boot_cache { BOOT_CACHE_EXCLUSIVE, BOOT_CACHE_SHARED, BOOT_CACHE_NONE };

@@ -1,5 +1,6 @@
 /* The mount tree, and the root that the sandbox starts with. Mounts are made at boot and stay. */
 #include "arch/cpu.h"
+#include "fs/erofs.h"
 #include "fs/namei.h"
 #include "fs/sysfs.h"
 #include "fs/vfs.h"
@@ -185,6 +186,19 @@ static void make_symlink(const struct boot_mount *m)
         fail("symbolic link", m->dst, err);
 }
 
+static void mount_disk(const struct boot_mount *m)
+{
+    struct blkdev *dev = blkdev_by_name(m->text);
+    struct superblock *sb;
+
+    if (!dev)
+        fail("no such disk", m->text, -ENODEV);
+    sb = erofs_mount(dev);
+    if (is_err(sb))
+        fail("EROFS on", m->text, ptr_err(sb));
+    mount_at_path(overlay_mount(sb, tmpfs_mount(0755, 0)), m->dst, 0);
+}
+
 static void apply(const struct boot_mount *m)
 {
     switch (m->kind) {
@@ -199,6 +213,9 @@ static void apply(const struct boot_mount *m)
         break;
     case BOOT_MOUNT_FILE:
         make_file(m);
+        break;
+    case BOOT_MOUNT_DISK:
+        mount_disk(m);
         break;
     }
 }
@@ -269,7 +286,7 @@ void vfs_init(void)
 
     mount_root();
     gofer_prepare();
-    if (m < end && strcmp(m->dst, "/") == 0) { /* --root */
+    if (m < end && strcmp(m->dst, "/") == 0) { /* --root, --root-disk */
         apply(m++);
         move_root_up();
     }

@@ -167,3 +167,149 @@ def finish_with_input(process, log, data):
     process.stdin.write(data)
     process.stdin.flush()
     return finish(process, log)
+
+
+# --- EROFS -----------------------------------------------------------------------------------------
+
+EROFS_KINDS = {
+    'plain': [],
+    'chunks': ['--chunksize=4096'],
+    'lz4': ['-zlz4hc'],
+    'big': ['-zlz4', '-C65536'],
+    'legacy': ['-zlz4', '-Elegacy-compress'],
+    'no-inline': ['-Enoinline_data', '-x-1'],
+}
+
+FIND = '/bin/busybox find / -xdev -type f'
+
+
+def make_tree(path):
+    """A root with busybox in it and files of awkward sizes and kinds."""
+    rng = random.Random(7)
+    root = os.path.join(path, 'root')
+    for directory in ('bin', 'etc', 'data', 'many', 'deep/er/and/deeper', 'dev', 'proc', 'sys', 'tmp'):
+        os.makedirs(os.path.join(root, directory))
+    with open('/bin/busybox', 'rb') as file:
+        write_file(os.path.join(root, 'bin/busybox'), file.read(), 0o755)
+    os.symlink('busybox', os.path.join(root, 'bin/sh'))
+    for size in (0, 1, 100, 4095, 4096, 4097, 8192, 12345, 70000, 300001):
+        write_file(os.path.join(root, f'data/random-{size}'), rng.randbytes(size))
+        write_file(os.path.join(root, f'data/text-{size}'), (b'the quick brown fox %d ' % size * (size // 20 + 1))[:size])
+    write_file(os.path.join(root, 'data/zeroes'), bytes(500000))
+    write_file(os.path.join(root, 'data/mixed'), bytes(40000) + rng.randbytes(9000) + b'ab' * 30000)
+    for i in range(600):
+        write_file(os.path.join(root, f'many/a-rather-long-file-name-{i}'), str(i) * 3)
+    write_file(os.path.join(root, 'deep/er/and/deeper/file'), 'down here\n', 0o640)
+    os.mkfifo(os.path.join(root, 'data/fifo'))
+    os.link(os.path.join(root, 'data/mixed'), os.path.join(root, 'data/linked'))
+    os.symlink('x' * 3000, os.path.join(root, 'data/long-link'))
+    return root
+
+
+def make_erofs(path, root, options):
+    image = os.path.join(path, 'root.erofs')
+    made = subprocess.run(['mkfs.erofs', '--quiet', '-T1234567890', *options, image, root], capture_output=True)
+    if made.returncode:
+        raise Failure(f'mkfs.erofs: {made.stderr!r}')
+    os.chmod(image, 0o644)
+    return image
+
+
+def host_view(root):
+    lines = []
+    for directory, _, names in os.walk(root):
+        for name in names:
+            full = os.path.join(directory, name)
+            if os.path.isfile(full) and not os.path.islink(full):
+                lines.append(f'{digest(full)}  {full[len(root):]}')
+    return sorted(lines)
+
+
+@check('hw')
+def erofs_roots(settings, log):
+    """Images of every kind as the root, nothing of the host shared: checksums of all files are the host's."""
+    with workdir() as path:
+        root = make_tree(path)
+        expected = host_view(root)
+        for kind, options in EROFS_KINDS.items():
+            image = make_erofs(path, root, options)
+            result = vmm(settings, log, '--disk', image + ':ro', '--root-disk', 'vda', '/bin/sh', '-c',
+                         FIND + ' -exec /bin/busybox sha256sum {} +')
+            expect(result)
+            got = sorted(result.out.decode().splitlines())
+            require(got == expected, f'{kind}: {len(got)} files, first difference '
+                    f'{next((pair for pair in zip(got, expected) if pair[0] != pair[1]), None)}')
+
+
+@check('hw')
+def erofs_attributes(settings, log):
+    """Names, modes, links, times; writes go to memory; the host's files aren't there."""
+    script = '''
+cd /data; stat -c '%n %F %a %s %h' fifo linked zeroes /deep/er/and/deeper/file
+readlink long-link | wc -c; stat -c %Y mixed; ls /many | wc -l; ls /many | sort | tail -1
+cat /nothing 2>&1; cat /many/a-rather-long-file-name-60 /many/a-rather-long-file-name-600 2>&1; echo
+echo changed >>text-100; tail -c 8 text-100; rm mixed; ls mixed linked 2>&1; echo new >/etc/new; cat /etc/new
+grep ' / ' /proc/mounts | cut -d' ' -f 1-3; ls /usr 2>&1; dd if=linked bs=7 skip=100 count=1000 2>/dev/null | md5sum
+'''
+    with workdir() as path:
+        image = make_erofs(path, make_tree(path), ['-zlz4'])
+        before = digest(image)
+        with open(os.path.join(path, 'root/data/mixed'), 'rb') as file:
+            part = hashlib.md5(file.read()[700:7700]).hexdigest()
+        result = vmm(settings, log, '--disk', image, '--root-disk', 'vda', '/bin/sh', '-c',
+                     'for f in stat readlink wc ls sort tail cat rm grep cut dd md5sum; do alias $f="busybox $f"; done;'
+                     'PATH=/bin; busybox --install -s /bin 2>/dev/null;' + script)
+        expected = f'''fifo fifo 644 0 1
+linked regular file 644 109000 2
+zeroes regular file 644 500000 1
+/deep/er/and/deeper/file regular file 640 10 1
+3001
+1234567890
+600
+a-rather-long-file-name-99
+cat: can't open '/nothing': No such file or directory
+606060cat: can't open '/many/a-rather-long-file-name-600': No such file or directory
+
+changed
+ls: mixed: No such file or directory
+linked
+new
+overlay / overlay
+ls: /usr: No such file or directory
+{part}  -
+'''
+        expect(result, out=expected.encode())
+        require(digest(image) == before, 'the image has been changed')
+
+
+@check('hw')
+def erofs_refused(settings, log):
+    """What isn't EROFS, or has features that we don't know, is refused in one line."""
+    with workdir() as path:
+        image = make_image(path, 1 << 20)
+        expect_message(vmm(settings, log, '--disk', image, '--root-disk', 'vda', '/bin/true'), 125, 'vda')
+        expect_message(vmm(settings, log, '--disk', image, '--root-disk', 'vdb', '/bin/true'), 125, 'vdb')
+        expect_message(vmm(settings, log, '--root-disk', 'vda', '/bin/true'), 125, '--disk')
+        expect_message(vmm(settings, log, '--disk', image, '--root-disk', 'sda', '/bin/true'), 125, 'sda')
+
+
+@check()
+def erofs_mutations(settings, log):
+    """Broken images give errors, never the end of the shim: any status will do but a panic's or a hang."""
+    rng = random.Random(3)
+    with workdir() as path:
+        root = make_tree(path)
+        for kind in ('lz4', 'plain', 'big'):
+            with open(make_erofs(path, root, EROFS_KINDS[kind]), 'rb') as file:
+                good = file.read()
+            for _ in range(8):
+                bad = bytearray(good)
+                for _ in range(rng.randrange(1, 200)):
+                    # metadata is at the beginning and in between: favour the beginning
+                    at = rng.randrange(1024, 1200) if rng.randrange(20) == 0 else rng.randrange(len(bad) >> rng.randrange(6))
+                    bad[at] = rng.randrange(256)
+                image = write_file(os.path.join(path, 'bad.erofs'), bytes(bad))
+                result = vmm(settings, log, '--timeout', '20s', '--disk', image, '--root-disk', 'vda', '/bin/busybox', 'find', '/',
+                             '-xdev', '-type', 'f', '-exec', '/bin/busybox', 'md5sum', '{}', '+')
+                require(b'panic' not in result.err and b'virtual machine' not in result.err, f'{kind}: {result.err!r}')
+                require(b'--timeout' not in result.err, f'{kind}: it hangs')
