@@ -196,7 +196,7 @@ static void mount_disk(const struct boot_mount *m)
     sb = erofs_mount(dev);
     if (is_err(sb))
         fail("EROFS on", m->text, ptr_err(sb));
-    mount_at_path(overlay_mount(sb, tmpfs_mount(0755, 0)), m->dst, 0);
+    mount_at_path(overlay_mount(sb, tmpfs_mount(0755, 0), false), m->dst, 0);
 }
 
 static void apply(const struct boot_mount *m)
