@@ -511,8 +511,8 @@ static int check_root(const struct options *opt)
 {
     if (!opt->root_disk)
         return 0;
-    if (opt->root) {
-        log_error("--root-disk", "there is a --root already");
+    if (opt->root || opt->overlay) {
+        log_error("--root-disk", "excludes %s", opt->root ? "--root" : "--overlay");
         return -1;
     }
     if (opt->root_disk[2] < 'a' || opt->root_disk[2] >= 'a' + (int)opt->disk_count) {
