@@ -3,7 +3,7 @@
 
     bench/bench.py [--rounds N] [--vmm PATH] [--guest-dir DIR] [--out DIR] [GROUP...]
 
-GROUP: start (start to exit), memory (per idle sandbox), io, calls, compute, net; all of them if none is named.
+GROUP: start (start to exit), memory (per idle sandbox), io, calls, compute, files, net; all of them if none is named.
 Prints a table, and writes it with all samples to DIR/bench.json and DIR/bench.txt, and with gnuplot, where that is installed, as
 a picture to DIR/bench.svg. Cases with a goal say whether vmm meets it; none is left out because it doesn't. Each value is a median with
 the range from the first to the third quartile; runners take turns within a round, so that a
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 
+import files
 import net
 
 TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -461,12 +462,14 @@ def main():
     parser.add_argument('groups', nargs='*', metavar='GROUP')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--sandboxes', type=int, default=20)
+    parser.add_argument('--mebibytes', type=int, default=1024, help='size of the large file of the group files')
     parser.add_argument('--vmm', default=os.path.join(TOP, 'build/vmm'))
     parser.add_argument('--guest-dir', default=os.path.join(TOP, 'build/guest-tests'))
     parser.add_argument('--out', default=os.path.join(TOP, 'build/bench'))
     settings = parser.parse_args()
     settings.vmm, settings.guest_dir = os.path.realpath(settings.vmm), os.path.realpath(settings.guest_dir)
     groups = {'start': start_to_exit, 'memory': idle_memory, 'io': io, 'calls': calls, 'compute': compute,
+              'files': lambda *args: files.measure(*args, Samples),
               'net': lambda *args: net.measure(*args, Samples)}
     for group in settings.groups:
         if group not in groups:

@@ -58,12 +58,12 @@ check-others: $(VMM) ## what others wrote: CPython's and stress-ng's tests, nati
 check-tests: guest-programs ## the tests themselves: compare two native runs
 	$(TESTS_Q)$(RUN_E2E) --list tests/e2e/cases.list --list tests/guest/cases.list --no-checks --native-only
 
-build/bench/micro: bench/micro.c
+build/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	$(TESTS_Q)$(GUEST_CC) -std=gnu17 -O2 -Wall -Wextra -pthread -o $@ $<
 
-bench: $(VMM) guest-programs build/bench/micro ## measurements beside native, runsc and crun; CASE=start, memory, io, calls, compute or net
+bench: $(VMM) guest-programs build/bench/micro build/bench/files ## measurements beside native, runsc and crun; CASE=start, memory, io, calls, compute, net or files
 	$(TESTS_Q)$(TEST_PYTHON) bench/bench.py --vmm $(VMM) --guest-dir $(GUEST_TESTS) --out $(O)/bench $(CASE)
 
 $(GUEST_TESTS):

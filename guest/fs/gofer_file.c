@@ -16,8 +16,12 @@
 #define WRITE_INLINE_MAX (RING_MESSAGE_SIZE - WRITE_HEADER)
 #define PIPELINE 4
 
-/* After so many small reads a file of an exclusive mount is mapped: that costs as much as a few requests. */
+/*
+ * After so many small reads a file of an exclusive mount is mapped: that costs as much as a few requests, and again as much for each
+ * page that is touched for the first time. So a large file has to be read often.
+ */
 #define HOT_READS 24
+#define HOT_READS_PER_PAGE 4
 #define HOT_READ_MAX (64u << 10)
 
 struct chunk {
@@ -277,6 +281,11 @@ static bool is_image(const struct inode *inode, const struct iter *to)
     return false;
 }
 
+static bool is_hot(const struct inode *inode)
+{
+    return gofer_i(inode)->hot_reads >= HOT_READS + (inode->size >> PAGE_SHIFT) * HOT_READS_PER_PAGE;
+}
+
 static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
 {
     struct gofer_inode *gi = gofer_i(f->inode);
@@ -286,7 +295,7 @@ static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
     if (offset >= f->inode->size)
         return 0;
     to->left = MIN(to->left, f->inode->size - offset);
-    if (to->left <= HOT_READ_MAX && (gi->hot_reads >= HOT_READS || (gi->hot_reads == 0 && is_image(f->inode, to))))
+    if (to->left <= HOT_READ_MAX && (is_hot(f->inode) || (gi->hot_reads == 0 && is_image(f->inode, to))))
         gofer_map_for_read(f);
     if (gi->map[0] || gi->map[1]) {
         gofer_behind_wait(f->inode); /* those writes go around the window */

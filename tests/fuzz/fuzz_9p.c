@@ -90,7 +90,8 @@ static void clean_up(void)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     struct rlimit limit = { 1 << 20, 1 << 20 };
-    struct gofer_export list[] = { { .host_path = dir, .writable = true }, { .host_path = dir, .world_only = true } };
+    struct gofer_export list[] = { { .host_path = dir, .writable = true, .upper = true },
+                                   { .host_path = dir, .world_only = true } };
     struct gofer_config config = { .exports = list, .export_count = 2 };
     static int stdio_fds[3];
     struct engine_config c = { .by_number = true,
