@@ -12,6 +12,9 @@
 #include "arch/cpu.h"
 #include "lib/kmalloc.h"
 #include "mm/frame.h"
+#include "mm/mm.h"
+
+#define OLD_MAPS_MAX 16
 
 #include <linux/mman.h>
 
@@ -205,7 +208,23 @@ static long map_create(struct inode *inode, struct gofer_handle *h, bool writabl
     return 0;
 }
 
-/* What was mapped may be in page tables still: it stays until no file of the inode is open. */
+/* A file that others cut again and again gets a new mapping each time, and the vmm has room for some thousands. */
+static void drop_oldest(struct gofer_inode *gi)
+{
+    struct gofer_map **last = &gi->old_maps, *map;
+    unsigned count = 1;
+
+    for (; (*last)->next; last = &(*last)->next)
+        count++;
+    if (count <= OLD_MAPS_MAX)
+        return;
+    map = *last;
+    *last = NULL;
+    mm_window_clear(map->gpa, map->reserved);
+    map_free(map);
+}
+
+/* What was mapped may be in page tables still: it stays until no file of the inode is open, or others have come after it. */
 static void map_retire(struct gofer_inode *gi, bool writable)
 {
     struct gofer_map *map = gi->map[writable];
@@ -215,6 +234,7 @@ static void map_retire(struct gofer_inode *gi, bool writable)
     map->next = gi->old_maps;
     gi->old_maps = map;
     gi->map[writable] = NULL;
+    drop_oldest(gi);
 }
 
 /* The file's mapping, made or grown if need be. */

@@ -281,7 +281,7 @@ long mm_write(struct mm *mm, uaddr_t dst, const void *src, size_t n, bool force)
 
 /* --- files that change under their mappings --- */
 
-static void clear_window(gpa_t gpa, uint64_t len)
+void mm_window_clear(gpa_t gpa, uint64_t len)
 {
     struct mm *mm;
     struct vma *vma;
@@ -298,7 +298,7 @@ static void clear_window(gpa_t gpa, uint64_t len)
 void mm_window_lost(gpa_t gpa, uint64_t len)
 {
     gofer_window_lost(gpa, len);
-    clear_window(gpa, len);
+    mm_window_clear(gpa, len);
 }
 
 uint32_t mm_window_faults;
@@ -334,7 +334,7 @@ bool mm_window_doubt(uint64_t read, uint64_t write)
     if (++doubts > DOUBTS_MAX)
         return false;
     gofer_window_doubt();
-    clear_window(GPA_WINDOW_RO_BASE, GPA_WINDOW_RW_END - GPA_WINDOW_RO_BASE);
+    mm_window_clear(GPA_WINDOW_RO_BASE, GPA_WINDOW_RW_END - GPA_WINDOW_RO_BASE);
     return true;
 }
 

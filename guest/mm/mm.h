@@ -112,6 +112,8 @@ bool mm_fault(struct mm *mm, uaddr_t addr, uint32_t error, struct fault *ret);
  * SIGBUS.
  */
 void mm_window_lost(gpa_t gpa, uint64_t len);
+/* Take window pages out of all page tables: whoever wants them faults again. Doesn't sleep. */
+void mm_window_clear(gpa_t gpa, uint64_t len);
 
 /*
  * Some window page can't be had (the host has no space for it, or an I/O error), and it isn't known which: nothing of the window
