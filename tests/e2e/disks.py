@@ -89,7 +89,7 @@ PARTITION_TABLES = {
 }
 
 
-@check('hw')
+@check()
 def disk_partitions(settings, log):
     """GPT and MBR with logical partitions, made by sfdisk: names, sizes, and the bytes of each."""
     with workdir() as path:
@@ -115,7 +115,7 @@ def disk_partitions(settings, log):
             require(after == data[:at] + b'hello' + data[at + 5:], f'{label}: the write went elsewhere')
 
 
-@check('hw')
+@check()
 def disk_options(settings, log):
     """Refusals of --disk: one line each."""
     with workdir() as path:
@@ -241,7 +241,7 @@ def erofs_roots(settings, log):
                     f'{next((pair for pair in zip(got, expected) if pair[0] != pair[1]), None)}')
 
 
-@check('hw')
+@check()
 def erofs_attributes(settings, log):
     """Names, modes, links, times; writes go to memory; the host's files aren't there."""
     script = '''
