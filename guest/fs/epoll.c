@@ -371,8 +371,11 @@ long epoll_wait_events(struct file *epf, uaddr_t events, int max, uint64_t deadl
         return count;
     wait_add(&ep->wait, &entry);
     while (count == 0 && err == 0) {
-        if (list_empty(&ep->ready))
+        if (list_empty(&ep->ready)) {
+            poll_sleep_begin();
             err = thread_park(deadline_ns, true);
+            poll_sleep_end();
+        }
         count = list_empty(&ep->ready) ? 0 : collect(ep, events, max);
     }
     wait_remove(&entry);

@@ -11,6 +11,8 @@ struct poll_chunk {
     struct wait_entry entries[CHUNK_ENTRIES];
 };
 
+uint32_t poll_sleepers;
+
 static void waiter_wake(struct wait_entry *e, uint32_t events UNUSED)
 {
     struct poll_waiter *w = e->data;
@@ -81,8 +83,10 @@ int poll_waiter_sleep(struct poll_waiter *w, uint64_t deadline_ns)
 {
     int err = 0;
 
+    poll_sleep_begin();
     while (!w->woken && err == 0)
         err = thread_park(deadline_ns, true);
+    poll_sleep_end();
     if (w->woken)
         err = 0;
     w->woken = false;

@@ -37,6 +37,24 @@ void poll_waiter_registered(struct poll_waiter *w);
 /* Sleep until one of the queues is woken: 0, -ETIMEDOUT, -ERESTARTSYS. */
 int poll_waiter_sleep(struct poll_waiter *w, uint64_t deadline_ns);
 
+/*
+ * Around a sleep that something from outside may end (poll, epoll, sockets): while others sleep so, a thread that computes is to be
+ * kicked by such events.
+ */
+extern uint32_t poll_sleepers;
+
+static inline void poll_sleep_begin(void)
+{
+    current->polling = true;
+    poll_sleepers++;
+}
+
+static inline void poll_sleep_end(void)
+{
+    current->polling = false;
+    poll_sleepers--;
+}
+
 /* What f is ready for. table may be NULL. */
 uint32_t poll_file(struct file *f, struct poll_table *table);
 

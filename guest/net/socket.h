@@ -17,6 +17,7 @@
 #include <linux/eventpoll.h>
 
 #include "fs/file.h"
+#include "fs/poll.h"
 #include "lib/list.h"
 #include "net/abi.h"
 #include "net/packet.h"
@@ -140,8 +141,14 @@ int socket_wait_result(int err, uint64_t deadline_ns);
 
 /* Sleep until cond holds: 0, -EAGAIN (time is over), -ERESTARTSYS or, with a timeout, -EINTR (signal(7)). */
 #define socket_wait(q, cond, deadline_ns)                                                                            \
-    socket_wait_result((deadline_ns) == 0 ? ((cond) ? 0 : -ETIMEDOUT) : wait_until((q), (cond), (deadline_ns), true), \
-                       (deadline_ns))
+    ({                                                                                                               \
+        int socket_wait_err_;                                                                                        \
+        poll_sleep_begin();                                                                                          \
+        socket_wait_err_ = (deadline_ns) == 0 ? ((cond) ? 0 : -ETIMEDOUT)                                            \
+                                              : wait_until((q), (cond), (deadline_ns), true);                        \
+        poll_sleep_end();                                                                                            \
+        socket_wait_result(socket_wait_err_, (deadline_ns));                                                         \
+    })
 
 void socket_wake_read(struct socket *s);  /* data or a connection has come */
 void socket_wake_write(struct socket *s); /* there is room */

@@ -367,7 +367,7 @@ static struct thread *pick_next(uint64_t *ret_now)
         idling = false;
         idle_ns += now - idle_begin;
     }
-    gofer_net_before_app(thread_total > 1);
+    gofer_net_before_app(poll_sleepers > next->polling);
     /* Others may still wait for the gofer while next computes: then completions must kick. */
     if (ring_urgent()) {
         ring_set_notify(NOTIFY_KICK);

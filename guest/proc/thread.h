@@ -54,6 +54,7 @@ struct thread {
     uint64_t fs_base, gs_base;
 
     /* waiting */
+    bool polling;             /* see fs/poll.h */
     bool woken;
     bool timed_out;
     struct timer park_timer;
