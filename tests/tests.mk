@@ -5,6 +5,7 @@ O ?= build
 VMM ?= $(O)/vmm
 TEST_PYTHON ?= /usr/bin/python3
 GUEST_TESTS := build/guest-tests
+MUSL_INCLUDE := build/musl-include
 E2E_LOGS := $(O)/e2e
 TESTS_Q := $(if $(filter 1,$(V)),,@)
 
@@ -15,7 +16,10 @@ GUEST_CFLAGS := -std=gnu17 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-strin
 guest_sources := $(wildcard tests/guest/*.c)
 guest_programs := $(patsubst tests/guest/%.c,$(GUEST_TESTS)/%,$(guest_sources))
 # The same sources linked in the other ways.
-guest_programs += $(addprefix $(GUEST_TESTS)/,hello-nopie hello-static hello-static-pie hello-musl)
+# What musl's headers have what it needs for, in one test of each family.
+musl_tests := aio events faults futex inet_sockets memory nested processes pty signals timers
+guest_programs += $(addprefix $(GUEST_TESTS)/,hello-nopie hello-static hello-static-pie hello-musl hello-musl-dynamic)
+guest_programs += $(addprefix $(GUEST_TESTS)/,$(addsuffix -musl,$(musl_tests)))
 guest_programs += $(addprefix $(GUEST_TESTS)/,startup-nopie startup-static startup-static-pie)
 guest_programs += $(addprefix $(GUEST_TESTS)/,faults-static threads-static signals-static)
 guest_programs += $(GUEST_TESTS)/gohello
@@ -66,6 +70,10 @@ build/bench/%: bench/%.c
 bench: $(VMM) guest-programs build/bench/micro build/bench/files ## measurements beside native, runsc and crun; CASE=start, memory, io, calls, compute, net or files
 	$(TESTS_Q)$(TEST_PYTHON) bench/bench.py --vmm $(VMM) --guest-dir $(GUEST_TESTS) --out $(O)/bench $(CASE)
 
+# The kernel's headers, which musl-gcc doesn't look for where the C library's own are.
+$(MUSL_INCLUDE):
+	$(TESTS_Q)mkdir -p $@ && ln -sfn /usr/include/linux /usr/include/asm-generic /usr/include/x86_64-linux-gnu/asm $@/
+
 $(GUEST_TESTS):
 	$(TESTS_Q)mkdir -p $@
 
@@ -80,8 +88,10 @@ $(GUEST_TESTS)/%-static-pie: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS)
 	$(call guest_link,$(GUEST_CC),-fpie -static-pie)
 $(GUEST_TESTS)/%-static: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS)
 	$(call guest_link,$(GUEST_CC),-static)
-$(GUEST_TESTS)/%-musl: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS)
-	$(call guest_link,musl-gcc,-static)
+$(GUEST_TESTS)/%-musl-dynamic: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS) $(MUSL_INCLUDE)
+	$(call guest_link,musl-gcc,-isystem $(MUSL_INCLUDE))
+$(GUEST_TESTS)/%-musl: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS) $(MUSL_INCLUDE)
+	$(call guest_link,musl-gcc,-static -isystem $(MUSL_INCLUDE))
 $(GUEST_TESTS)/%: tests/guest/%.c tests/tests.mk | $(GUEST_TESTS)
 	$(call guest_link,$(GUEST_CC),-fpie -pie)
 $(GUEST_TESTS)/gohello: tests/guest/gohello.go | $(GUEST_TESTS)

@@ -14,6 +14,10 @@
 
 static int check_count, check_failures;
 
+#ifndef __GLIBC__ /* musl has no names */
+#define strerrorname_np strerror
+#endif
+
 static inline const char *check_errno_name(int error)
 {
     const char *name = error ? strerrorname_np(error) : "0";
