@@ -216,7 +216,7 @@ def host_traces():
 class Case:
     """One line `name | command | stdin file | flags` of a list."""
 
-    FLAGS = {'hw', 'soak', 'expected', 'sort', 'nostderr', 'root', 'tty'}
+    FLAGS = {'hw', 'host', 'soak', 'expected', 'sort', 'nostderr', 'root', 'tty'}
     VALUES = {'timeout', 'opts', 'status', 'only'}
 
     def __init__(self, line, where, settings):
@@ -249,6 +249,8 @@ class Case:
         program = shutil.which(self.argv[0], path=PATH)
         if program is None:
             raise Skip(f'{self.argv[0]}: not installed')
+        if 'host' in self.flags and settings.machine:
+            raise Skip("the test machine's kernel and files differ natively")
         if 'root' in self.flags and os.getuid() != 0:
             raise Skip('needs root')
         stdin = None
@@ -410,6 +412,7 @@ def parse_arguments():
     parser.add_argument('--data-dir', default=os.path.join(HERE, 'data'))
     parser.add_argument('--log-dir', default=os.path.join(TOP, 'build/e2e'))
     parser.add_argument('--hw', action='store_true', help="run the share of make check-hw only")
+    parser.add_argument('--machine', action='store_true', help='this is the test machine of tests/hw')
     parser.add_argument('--soak', action='store_true', help='run the long cases only')
     parser.add_argument('--native-only', action='store_true', help='check the tests: compare two native runs')
     parser.add_argument('--jobs', type=int, default=2)

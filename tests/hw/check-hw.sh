@@ -34,7 +34,7 @@ export HW_TIMEOUT
 status=0
 "$here/run-hw.sh" -p "${files[@]}" -d "$guest_dir" -d "$stage/tests" -o "$top/build/hw-logs" -- \
     "python3 -B tests/e2e/run.py --vmm /t/$(basename "$vmm") --guest-dir /t/guest-tests --log-dir /t/out \
-     --slow ${HW_SLOW:-2} --jobs 1 $arguments $*" || status=$?
+     --slow ${HW_SLOW:-2} --jobs 1 --machine $arguments $*" || status=$?
 # the machine that never came up is one failure, in the form that the callers add up
 [ "$status" != 255 ] || echo "0 passed, 1 failed, 0 skipped"
 exit "$status"
