@@ -13,6 +13,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "vmm/clock.h"
+#include "vmm/launch.h"
 #include "vmm/terminal.h"
 #include "vmm/window.h"
 
@@ -174,6 +175,9 @@ static void *event_loop(void *arg)
         { .fd = sb->control_fd, .events = POLLIN },
     };
 
+    /* Filters are per thread: this one was started before the vCPU's thread installs its own. */
+    if (launch_filter_thread() < 0)
+        _exit(STATUS_VMM_ERROR);
     for (int i = 0; i < TIMER_COUNT; i++)
         fds[4 + i] = (struct pollfd){ .fd = timer_fds[i], .events = POLLIN };
     for (;;) {

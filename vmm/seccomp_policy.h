@@ -1,6 +1,6 @@
 /*
  * What the vmm may ask of the host's kernel while the guest runs, and who needs it. For the form see
- * gofer/seccomp_policy.h. Each thread installs it after its set-up.
+ * gofer/seccomp_policy.h. Each thread installs it before the guest runs: vCPU, events (events.c), one per device.
  */
 #define SECCOMP_POLICY(ALLOW, ALLOW_ARG, ALLOW_MASK, REFUSE)                                       \
     /* the virtual machine */                                                                      \

@@ -1074,6 +1074,22 @@ def gofer_killed(settings, log):
 
 
 @check('hw')
+def every_thread_has_a_filter(settings, log):
+    """Seccomp filters are per thread: none of vmm's and the gofer's may run without."""
+    process = start(settings, *shell('echo up; exec sleep 100'))
+    try:
+        wait_line(process.stdout)
+        for pid in [process.pid, *descendants(process.pid)]:
+            for task in os.listdir(f'/proc/{pid}/task'):
+                with open(f'/proc/{pid}/task/{task}/status') as file:
+                    mode = re.search(r'^Seccomp:\s*(\d)', file.read(), re.M).group(1)
+                require(mode == '2', f'thread {task} of process {pid}: Seccomp {mode}')
+    finally:
+        process.terminate()
+        finish(process, log)
+
+
+@check('hw')
 def nothing_inherited(settings, log):
     """Descriptors from 3 up stay outside."""
     read_end, write_end = os.pipe()
