@@ -31,6 +31,7 @@ static char dir[64];
 static struct engine engine;
 static struct exports exports;
 static int pipe_fds[2];
+static int stdio_fds[3]; /* copies of them, which the engine lets go of when nobody is attached any more */
 static int control[2];
 static int home_fd;
 static unsigned replies, requests;
@@ -93,7 +94,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     struct gofer_export list[] = { { .host_path = dir, .writable = true, .upper = true },
                                    { .host_path = dir, .world_only = true } };
     struct gofer_config config = { .exports = list, .export_count = 2 };
-    static int stdio_fds[3];
     struct engine_config c = { .by_number = true,
                                .export_count = 2,
                                .stdio_fds = stdio_fds,
@@ -110,10 +110,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         abort();
     atexit(clean_up);
     setrlimit(RLIMIT_FSIZE, &limit);
-    signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
-    stdio_fds[0] = pipe_fds[0];
-    stdio_fds[1] = pipe_fds[1];
+    stdio_fds[0] = dup(pipe_fds[0]);
+    stdio_fds[1] = dup(pipe_fds[1]);
     stdio_fds[2] = -1;
     home_fd = open(".", O_PATH | O_DIRECTORY);
     c.exports = exports.list;
@@ -266,6 +265,11 @@ static void settle(void)
 /* Fids 0 to 3 are there from the start: two exports, two streams. */
 static void attach_all(void)
 {
+    for (unsigned i = 0; i < 2; i++) {
+        if (dup2(pipe_fds[i], stdio_fds[i]) < 0)
+            abort();
+        engine.stdio[i].kind = STDIO_PIPE;
+    }
     for (uint32_t fid = 0; fid < 4; fid++) {
         static const char *const anames[] = { "export/0", "export/1", "stdio/0", "stdio/1" };
         static uint8_t in[64], out[64];
@@ -290,6 +294,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct source s = { data, size };
 
+    signal(SIGXFSZ, SIG_IGN); /* libFuzzer has set a handler of its own */
     populate();
     if (fchdir(engine.config.proc_fd)) /* where the gofer is */
         abort();
