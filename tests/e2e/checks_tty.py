@@ -42,9 +42,13 @@ def compare(settings, log, program, steps):
     shows what some native one did.
     """
     seen = {True: [], False: []}
-    for _ in range(5):
-        for where in (True, False):
-            seen[where].append(drive(settings, log, where, program, steps))
+    for last in (False, False, False, False, True):
+        try:
+            for where in (True, False):
+                seen[where].append(drive(settings, log, where, program, steps))
+        except Failure: # keys that came before their program was ready for them
+            if last:
+                raise
         if any(vm in seen[True] for vm in seen[False]):
             return
     native, vm = seen[True][-1], seen[False][-1]
@@ -104,8 +108,9 @@ def tty_less(settings, log):
 @check()
 def tty_vi(settings, log):
     """An editor that draws the whole screen; the file that it wrote shows what it understood."""
-    editor = '/usr/bin/vim.tiny' if os.path.exists('/usr/bin/vim.tiny') else '/bin/busybox'
-    command = [editor, '-u', 'NONE', '/tmp/vmm-vi'] if 'vim' in editor else [editor, 'vi', '/tmp/vmm-vi']
+    command = ['/usr/bin/vim.tiny', '-u', 'NONE', '/tmp/vmm-vi']
+    if not os.path.exists(command[0]):
+        raise Skip(f'{command[0]} is not there')
     compare(settings, log, ['/bin/sh', '-c', 'rm -f /tmp/vmm-vi; "$@"; cat /tmp/vmm-vi; rm /tmp/vmm-vi', 'sh', *command], [
         (b'', b'~'),
         (b'ifirst line\rsecond', b'second'),

@@ -72,6 +72,7 @@ copy_closure() {
     for file; do
         { ldd "$file" 2>/dev/null || true; } | grep -o '/[^ ]*' || true
     done | sort -u | while read -r file; do
+        [ -e "$file" ] || continue # what ldd says of a file that isn't for this C library
         real=$(readlink -f "$file")
         # /lib and /lib64 are links into /usr on Debian; so they are in the machine
         case $file in /lib/* | /lib64/*) file=/usr$file ;; esac

@@ -13,7 +13,7 @@ struct driver {
     _Alignas(16) struct virtq_desc desc[SIZE];
     uint16_t avail[2 + SIZE + 1];
     _Alignas(4) uint16_t used[2 + 4 * SIZE + 1];
-    uint8_t data[256];
+    _Alignas(8) uint8_t data[256];
 };
 
 static struct driver driver;
