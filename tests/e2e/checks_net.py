@@ -157,7 +157,7 @@ for family, kind, addr in ((2, 1, "8.8.8.8"), (2, 2, "8.8.8.8"), (10, 1, "2001:4
     expect(result, out=b'ENETUNREACH\n' * 4, err=b'')
 
 
-@check('hw')
+@check()
 def net_refusals(settings, log):
     """By every form of an address, connected and not; each told once to the operator."""
     result = python(settings, log, '''
@@ -185,7 +185,7 @@ def net_bad_options(settings, log):
         expect_message(vmm(settings, log, f'{option}={value}', '/bin/true'), 125, word)
 
 
-@check('hw')
+@check()
 def net_download(settings, log):
     """A megabyte by curl and by urllib, with a native server."""
     body = random.Random(1).randbytes(1 << 20)
@@ -251,7 +251,7 @@ def net_upload_survives_the_end(settings, log):
     require(got == [6000000], f'the reader got {got}')
 
 
-@check('hw')
+@check()
 def net_publish(settings, log):
     """An HTTP server inside, several connections one after another and at once; nobody listens before and after."""
     port = free_port()
