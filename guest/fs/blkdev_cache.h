@@ -10,7 +10,7 @@
 #include "fs/tmpfs.h"
 #include "lib/list.h"
 
-#define CACHE_RUN_MAX 128 /* pages that are asked for at once */
+#define CACHE_RUN_MAX 128u /* pages that are asked for at once */
 
 enum cached_state {
     CACHED_BUSY = 1 << 0,     /* being filled */

@@ -9,8 +9,8 @@
 #include "mm/frame.h"
 
 #define DENTRY_HASH_SIZE 8192
-#define DENTRY_UNUSED_MIN 4096
-#define DENTRY_UNUSED_MAX 65536
+#define DENTRY_UNUSED_MIN 4096ul
+#define DENTRY_UNUSED_MAX 65536ul
 
 static struct dentry *dentry_table[DENTRY_HASH_SIZE];
 static struct list lru = LIST_INIT(lru);

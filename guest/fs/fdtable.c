@@ -7,7 +7,7 @@
 #include "lib/string.h"
 #include "proc/process.h"
 
-#define FD_TABLE_INITIAL 64
+#define FD_TABLE_INITIAL 64u
 
 static size_t limit(void)
 {

@@ -56,7 +56,7 @@ int memxattr_set(struct memxattr *x, const char *name, const void *value, size_t
     e = kmalloc(sizeof(*e) + len + 1);
     if (!e)
         return -ENOMEM;
-    e->value = kmalloc(MAX(size, 1));
+    e->value = kmalloc(MAX(size, (size_t)1));
     if (!e->value) {
         kfree(e);
         return -ENOMEM;

@@ -40,7 +40,7 @@ static uint64_t next_data(struct file *from, uint64_t pos, uint64_t end)
 
 static int copy_range(struct file *from, struct file *to, uint64_t end)
 {
-    char *buf = kmalloc(MIN(COPY_CHUNK, MAX(end, 1)));
+    char *buf = kmalloc(MIN(COPY_CHUNK, MAX(end, 1ul)));
     uint64_t pos = 0;
     int err = 0;
 

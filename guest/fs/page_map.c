@@ -124,7 +124,7 @@ uint64_t page_map_next(const struct page_map *map, uint64_t from, uint64_t end, 
             return i;
         if (skip == 0 && (page_map_get(map, i) == 0) == hole)
             return i;
-        i += MAX(skip, 1);
+        i += MAX(skip, 1ul);
     }
     return end;
 }

@@ -46,8 +46,17 @@ typedef long long loff_t;
 #define ALIGN_UP(x, a) (((x) + ((uint64_t)(a)-1)) & ~((uint64_t)(a)-1))
 #define PAGE_UP(x) ALIGN_UP(x, PAGE_SIZE)
 #define PAGE_DOWN(x) ALIGN_DOWN(x, PAGE_SIZE)
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#define EXTREME_(a, op, b, x, y)                                                                   \
+    ({                                                                                             \
+        __auto_type x = (a);                                                                       \
+        __auto_type y = (b);                                                                       \
+        x op y ? x : y;                                                                            \
+    })
+/* Each argument is evaluated once: they may be calls. */
+#define MIN(a, b) EXTREME_(a, <, b, PASTE(min_a, __COUNTER__), PASTE(min_b, __COUNTER__))
+#define MAX(a, b) EXTREME_(a, >, b, PASTE(max_a, __COUNTER__), PASTE(max_b, __COUNTER__))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define UNUSED __attribute__((unused))

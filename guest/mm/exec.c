@@ -156,7 +156,7 @@ static void choose_mmap_top(struct mm *mm, bool randomize)
 
     if (gap < STACK_GAP_MIN)
         gap = STACK_GAP_MIN;
-    gap = MIN(gap, APP_END / 6 * 5) + (randomize ? STACK_RANDOM_MAX : 0);
+    gap = MIN(gap, (uint64_t)APP_END / 6 * 5) + (randomize ? STACK_RANDOM_MAX : 0);
     mm->mmap_top = PAGE_DOWN(APP_END - gap - exec_random_offset(MMAP_RANDOM_BITS, randomize));
 }
 

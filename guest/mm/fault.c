@@ -278,15 +278,14 @@ static long map_ram_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa, uint64
     struct vma *vma = ff->vma;
     bool copy = !(vma->flags & VMA_SHARED) && ff->write;
     struct range range;
-    uint64_t window;
     long r;
 
     if (run > PAGE_SIZE) {
         range = around(vma, addr, RAM_FILE_READY_WINDOW);
         copy = copy || copies_eagerly(vma);
     } else {
-        window = sequential_window(vma, addr, PAGE_SIZE, RAM_FILE_WINDOW_MAX);
-        range = (struct range){ addr, MIN(addr + window, vma->end) };
+        range.lo = addr;
+        range.hi = MIN(addr + sequential_window(vma, addr, PAGE_SIZE, RAM_FILE_WINDOW_MAX), vma->end);
         vma->next_fault = range.hi;
     }
     r = set_file_page(ff, addr, gpa, copy);

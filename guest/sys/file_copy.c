@@ -208,7 +208,7 @@ static long splice_from_pipe(struct pipe *from, struct side *out, size_t count, 
     if (ret <= 0)
         return ret;
     n = MIN(MIN(count, pipe_bytes(from)), COPY_BUFFER);
-    buf = kmalloc(MAX(n, 1));
+    buf = kmalloc(MAX(n, (size_t)1));
     if (!buf)
         return -ENOMEM;
     iter_kernel(&it, &seg, buf, n);
@@ -292,7 +292,7 @@ static long do_duplicate(struct side *in, struct side *out, size_t count, bool n
     if (ret <= 0)
         return ret;
     count = MIN(MIN(count, COPY_BUFFER), MIN(pipe_bytes(from), pipe_room(to)));
-    buf = kmalloc(MAX(count, 1));
+    buf = kmalloc(MAX(count, (size_t)1));
     if (!buf)
         return -ENOMEM;
     iter_kernel(&it, &seg, buf, count);

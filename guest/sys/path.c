@@ -253,7 +253,7 @@ static long readlink_inode(struct inode *inode, bool empty, uaddr_t buf, size_t 
     text = kmalloc(VFS_PATH_MAX);
     if (!text)
         return -ENOMEM;
-    len = vfs_readlink(inode, text, MIN(size, VFS_PATH_MAX));
+    len = vfs_readlink(inode, text, MIN(size, (size_t)VFS_PATH_MAX));
     if (len > 0 && copy_to_user(buf, text, (size_t)len) < 0)
         len = -EFAULT;
     kfree(text);

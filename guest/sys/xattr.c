@@ -84,7 +84,7 @@ static long set_value(const struct path *p, const char *name, uaddr_t value, siz
         err = check_name(inode, name, MAY_WRITE);
     if (err < 0)
         return err;
-    copy = kmalloc(MAX(size, 1));
+    copy = kmalloc(MAX(size, (size_t)1));
     if (!copy)
         return -ENOMEM;
     if (copy_from_user(copy, value, size) < 0)
@@ -160,7 +160,7 @@ static long fetch_to_user(struct inode *inode, const char *name, fetch_fn fetch,
 
     if (size == 0)
         return fetch(inode, name, NULL, 0);
-    size = MIN(size, XATTR_SIZE_MAX);
+    size = MIN(size, (size_t)XATTR_SIZE_MAX);
     copy = kmalloc(size);
     if (!copy)
         return -ENOMEM;
