@@ -992,13 +992,16 @@ def host_signals_reach_handlers(settings, log):
     script = '\n'.join((
         'import os, signal, sys',
         'seen = []',
+        'wake, wake_write = os.pipe()',  # a signal just before pause() would be noticed with the next one only
+        'os.set_blocking(wake_write, False)',
+        'signal.set_wakeup_fd(wake_write)',
         'def on(number, frame):',
         '    seen.append(number)',
         '    os.write(1, b"got " + signal.Signals(number).name.encode() + b"\\n")',  # print() is not reentrant
         'for n in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "TSTP", "CONT", "WINCH"):',
         '    signal.signal(getattr(signal, "SIG" + n), on)',
         'print("ready", flush=True)',
-        'while len(seen) < 9: signal.pause()',
+        'while len(seen) < 9: os.read(wake, 1)',
         'sys.exit(9)'))
     process = start(settings, '--app', '/usr/bin/python3', '--', '-c', script)
     wait_line(process.stdout, 30 * settings.slow)
