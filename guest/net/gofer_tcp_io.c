@@ -253,10 +253,7 @@ ssize_t gofer_tcp_recv(struct socket *s, struct socket_msg *msg)
     mutex_lock(&t->read_lock);
     ret = recv_bytes(t, msg, deadline_ns);
     mutex_unlock(&t->read_lock);
-    if (ret >= 0 && t->i.options[OPT_TCP_INQ]) {
-        int inq = (int)outside_rx_used(t->i.outside);
-
-        ancillary_put(msg, SOL_TCP, 36 /* TCP_CM_INQ */, &inq, sizeof(inq));
-    }
+    if (ret >= 0 && t->i.options[OPT_TCP_INQ])
+        tcp_tell_inq(msg, (int)outside_rx_used(t->i.outside));
     return ret;
 }

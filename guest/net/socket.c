@@ -297,6 +297,29 @@ int socket_take_error(struct socket *s)
     return -error;
 }
 
+struct packet *socket_next_packet(struct socket *s, struct mutex *read_lock, uint64_t deadline_ns, int *err)
+{
+    for (;;) {
+        struct packet *p;
+
+        *err = socket_take_error(s);
+        if (*err < 0)
+            return NULL;
+        p = packet_first(&s->rx);
+        if (p)
+            return p;
+        if (s->shut & SHUT_RECV) {
+            *err = s->type == SOCK_DGRAM && deadline_ns == 0 ? -EAGAIN : 0;
+            return NULL;
+        }
+        mutex_unlock(read_lock);
+        *err = socket_wait(&s->read_wait, socket_rx_ready(s), deadline_ns);
+        mutex_lock(read_lock);
+        if (*err < 0 && s->rx.count == 0)
+            return NULL;
+    }
+}
+
 int socket_broken_pipe(uint32_t msg_flags)
 {
     if (!(msg_flags & MSG_NOSIGNAL))

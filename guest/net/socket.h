@@ -155,6 +155,18 @@ void socket_wake_write(struct socket *s); /* there is room */
 void socket_wake_state(struct socket *s); /* anything may have changed */
 void socket_set_error(struct socket *s, int error); /* positive; wakes */
 
+/* Has a read of packets anything to tell? */
+static inline bool socket_rx_ready(const struct socket *s)
+{
+    return s->rx.count > 0 || s->error || (s->shut & SHUT_RECV);
+}
+
+/*
+ * The packet that a read takes next, with the socket's read lock held: dropped while it waits for one. NULL: *err says why; 0 is
+ * the end.
+ */
+struct packet *socket_next_packet(struct socket *s, struct mutex *read_lock, uint64_t deadline_ns, int *err);
+
 int socket_take_error(struct socket *s);      /* -errno and forget it, or 0 */
 int socket_broken_pipe(uint32_t msg_flags);   /* -EPIPE, with SIGPIPE unless MSG_NOSIGNAL */
 

@@ -59,5 +59,6 @@ bool tcp_readable(const struct tcp_sock *t);
 bool tcp_writable(const struct tcp_sock *t);
 bool tcp_at_mark(const struct tcp_sock *t);
 int tcp_inq(const struct tcp_sock *t); /* FIONREAD */
+void tcp_tell_inq(struct socket_msg *msg, int inq); /* TCP_INQ: what is left, to a reader */
 
 #endif

@@ -256,6 +256,11 @@ int tcp_inq(const struct tcp_sock *t)
     return (int)bytes;
 }
 
+void tcp_tell_inq(struct socket_msg *msg, int inq)
+{
+    ancillary_put(msg, SOL_TCP, 36 /* TCP_CM_INQ */, &inq, sizeof(inq));
+}
+
 /* Bytes were taken: the peer may go on writing. */
 static void tell_writer(struct tcp_sock *t)
 {
@@ -407,10 +412,7 @@ ssize_t tcp_recv(struct socket *s, struct socket_msg *msg)
     mutex_lock(&t->read_lock);
     ret = recv_bytes(t, msg, deadline_ns);
     mutex_unlock(&t->read_lock);
-    if (ret >= 0 && t->i.options[OPT_TCP_INQ]) {
-        int inq = tcp_inq(t);
-
-        ancillary_put(msg, SOL_TCP, 36 /* TCP_CM_INQ */, &inq, sizeof(inq));
-    }
+    if (ret >= 0 && t->i.options[OPT_TCP_INQ])
+        tcp_tell_inq(msg, tcp_inq(t));
     return ret;
 }

@@ -294,31 +294,6 @@ static void put_v6_info(struct udp_sock *u, struct socket_msg *msg, const struct
         ancillary_put(msg, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
 }
 
-static struct packet *next_packet(struct udp_sock *u, uint64_t deadline_ns, int *err)
-{
-    struct socket *s = &u->i.s;
-
-    for (;;) {
-        struct packet *p;
-
-        *err = socket_take_error(s);
-        if (*err < 0)
-            return NULL;
-        p = packet_first(&s->rx);
-        if (p)
-            return p;
-        if (s->shut & SHUT_RECV) {
-            *err = deadline_ns == 0 ? -EAGAIN : 0;
-            return NULL;
-        }
-        mutex_unlock(&u->read_lock);
-        *err = socket_wait(&s->read_wait, s->rx.count > 0 || s->error || (s->shut & SHUT_RECV), deadline_ns);
-        mutex_lock(&u->read_lock);
-        if (*err < 0 && s->rx.count == 0)
-            return NULL;
-    }
-}
-
 static ssize_t take_packet(struct udp_sock *u, struct socket_msg *msg, struct packet *p)
 {
     struct socket *s = &u->i.s;
@@ -359,7 +334,7 @@ static ssize_t udp_recv(struct socket *s, struct socket_msg *msg)
     if (msg->flags & MSG_ERRQUEUE)
         return -EAGAIN;
     mutex_lock(&u->read_lock);
-    p = next_packet(u, deadline_ns, &err);
+    p = socket_next_packet(&u->i.s, &u->read_lock, deadline_ns, &err);
     ret = p ? take_packet(u, msg, p) : err;
     mutex_unlock(&u->read_lock);
     return ret;

@@ -320,11 +320,6 @@ static int read_queue(struct unix_sock *u, struct socket_msg *msg, struct collec
     return 0;
 }
 
-static bool stream_ready(const struct socket *s)
-{
-    return s->rx.count > 0 || s->error || (s->shut & SHUT_RECV);
-}
-
 /* Wait for more with the read lock dropped. 1: the end of the stream. */
 static int wait_stream(struct unix_sock *u, uint64_t deadline_ns, uint64_t seen)
 {
@@ -337,7 +332,7 @@ static int wait_stream(struct unix_sock *u, uint64_t deadline_ns, uint64_t seen)
         return 1;
     mutex_unlock(&u->read_lock);
     if (seen == 0)
-        err = socket_wait(&s->read_wait, stream_ready(s), deadline_ns);
+        err = socket_wait(&s->read_wait, socket_rx_ready(s), deadline_ns);
     else
         err = socket_wait(&s->read_wait, s->rx.bytes > seen || s->error || (s->shut & SHUT_RECV), deadline_ns);
     mutex_lock(&u->read_lock);
@@ -374,32 +369,6 @@ ssize_t unix_recv_stream(struct socket *s, struct socket_msg *msg)
         return err;
     finish_recv(s, msg, &c);
     return (ssize_t)c.bytes;
-}
-
-/* The datagram to be read, with the read lock held; it waits for one. NULL and *err 0: the end. */
-static struct packet *next_packet(struct unix_sock *u, uint64_t deadline_ns, int *err)
-{
-    struct socket *s = &u->s;
-
-    for (;;) {
-        struct packet *p;
-
-        *err = socket_take_error(s);
-        if (*err < 0)
-            return NULL;
-        p = packet_first(&s->rx);
-        if (p)
-            return p;
-        if (s->shut & SHUT_RECV) {
-            *err = s->type == SOCK_DGRAM && deadline_ns == 0 ? -EAGAIN : 0;
-            return NULL;
-        }
-        mutex_unlock(&u->read_lock);
-        *err = socket_wait(&s->read_wait, stream_ready(s), deadline_ns);
-        mutex_lock(&u->read_lock);
-        if (*err < 0 && s->rx.count == 0)
-            return NULL;
-    }
 }
 
 /* The queue has become shorter: senders may go on. */
@@ -457,7 +426,7 @@ ssize_t unix_recv_dgram(struct socket *s, struct socket_msg *msg)
     if (msg->flags & (MSG_OOB | MSG_ERRQUEUE))
         return msg->flags & MSG_OOB ? -EOPNOTSUPP : -EAGAIN;
     mutex_lock(&u->read_lock);
-    p = next_packet(u, deadline_ns, &err);
+    p = socket_next_packet(&u->s, &u->read_lock, deadline_ns, &err);
     ret = p ? take_packet(u, msg, p, &c) : err;
     mutex_unlock(&u->read_lock);
     if (p && ret >= 0)
