@@ -45,7 +45,7 @@ def vmm(settings, log, *arguments, **options):
     result = runner.run([settings.vmm, *arguments], **options)
     runner.log_result(log, ' '.join(('vmm',) + arguments), result)
     if result.timed_out:
-        raise Failure(f'vmm {" ".join(arguments)}: no end after {options["timeout"]:.0f} s')
+        raise Failure(f'vmm {" ".join(arguments)}: no end after {options["timeout"]:.0f} s:\n{result.hung}')
     if result.killed_by:
         raise Failure(f'vmm {" ".join(arguments)}: vmm itself was ended by signal {result.killed_by}')
     return result

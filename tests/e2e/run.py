@@ -95,11 +95,41 @@ def private_tmp(keep):
 
 
 class Result:
-    """Exit status (128+n for a signal), both outputs, and the time taken."""
+    """Exit status (128+n for a signal), both outputs, the time taken, and what its threads did when it was stopped for time."""
 
-    def __init__(self, status, out, err, seconds, killed_by=0, timed_out=False):
+    def __init__(self, status, out, err, seconds, killed_by=0, timed_out=False, hung=''):
         self.status, self.out, self.err, self.seconds = status, out, err, seconds
-        self.killed_by, self.timed_out = killed_by, timed_out
+        self.killed_by, self.timed_out, self.hung = killed_by, timed_out, hung
+
+
+def task_state(pid, task):
+    """One line on a thread that hangs: its state, the processor time it has had, and the call that it is in."""
+    place = f'/proc/{pid}/task/{task}/'
+    with open(place + 'stat') as file:
+        head, rest = file.read().rsplit(')', 1)
+    fields = rest.split()
+    texts = []
+    for name in ('wchan', 'syscall'):
+        try:
+            with open(place + name) as file:
+                texts.append(file.read().strip())
+        except OSError:
+            texts.append('?')
+    return f'{head.split("(", 1)[1]} {pid}/{task}: {fields[0]}, ticks {fields[11]}+{fields[12]}, in {texts[0]}, call {texts[1]}'
+
+
+def session_state(leader):
+    """All threads of a session, for the report of a run that didn't end; twice, to see what moves."""
+    lines = []
+    for _ in range(2):
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                if os.getsid(int(pid)) == leader:
+                    lines += [task_state(pid, task) for task in os.listdir(f'/proc/{pid}/task')]
+            except OSError:
+                pass  # it has just ended
+        time.sleep(0.2)
+    return '\n'.join(lines)
 
 
 def run(argv, stdin=None, timeout=60, env=None, native=False, cwd='/', **popen):
@@ -136,16 +166,17 @@ def run(argv, stdin=None, timeout=60, env=None, native=False, cwd='/', **popen):
     finally:
         if isinstance(stdin, str):
             source.close()
-    timed_out = False
+    timed_out, hung = False, ''
     try:
         out, err = process.communicate(feed, timeout=timeout)
     except subprocess.TimeoutExpired:
         timed_out = True
+        hung = session_state(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
     code = process.returncode
     return Result(128 - code if code < 0 else code, out or b'', err or b'',
-                  time.monotonic() - start, killed_by=-code if code < 0 else 0, timed_out=timed_out)
+                  time.monotonic() - start, killed_by=-code if code < 0 else 0, timed_out=timed_out, hung=hung)
 
 
 # --- what a case leaves behind -----------------------------------------------------------------
@@ -271,7 +302,7 @@ class Case:
             want = run(self.argv, stdin=stdin, timeout=self.timeout, native=True)
             log_result(log, 'native', want)
             if want.timed_out:
-                raise Failure(f'the native run took more than {self.timeout:.0f} s')
+                raise Failure(f'the native run took more than {self.timeout:.0f} s:\n{want.hung}')
             if 'status' in self.values and want.status != int(self.values['status']):
                 raise Failure(f'the native run ended with {want.status}, not {self.values["status"]}: '
                               + shorten(want.out + want.err))
@@ -288,7 +319,7 @@ class Case:
     def compare(self, want, got):
         problems = []
         if got.timed_out:
-            problems.append(f'timed out after {self.timeout:.0f} s')
+            problems.append(f'timed out after {self.timeout:.0f} s:\n{got.hung}')
         elif want.status != got.status:
             problems.append(f'exit status {got.status}, native {want.status}')
         if got.killed_by:
