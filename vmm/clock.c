@@ -80,6 +80,7 @@ static void renew(struct clock_page *page)
     int64_t error;
 
     sample(&tsc, &mono);
+    tsc = tsc > state.tsc ? tsc : state.tsc; /* processors whose counters differ: never a leap by the difference's wrap */
     shown = state.mono_ns + (uint64_t)((unsigned __int128)(tsc - state.tsc) * state.mult >> 32);
     error = (int64_t)(mono - shown);
     if (error > 100000000 || error < -100000000)
