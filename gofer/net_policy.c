@@ -192,8 +192,6 @@ int net_decide(const struct net_plan *plan, const uint8_t addr[16], uint16_t por
     *ret_why = class;
     if (class > NET_CLASS_LOCAL)
         return -EACCES;
-    if (route == NET_ROUTE_NONE)
-        return -ENETUNREACH;
     listed = is_listed(plan, addr, port);
     if (class == NET_CLASS_LOCAL && !plan->host_loopback)
         return -EACCES;
@@ -203,5 +201,7 @@ int net_decide(const struct net_plan *plan, const uint8_t addr[16], uint16_t por
         *ret_why = NET_CLASS_PUBLIC;
         return -EACCES;
     }
+    if (route == NET_ROUTE_NONE) /* last: what is forbidden says so on a host without routes, too */
+        return -ENETUNREACH;
     return 0;
 }
