@@ -19,21 +19,20 @@ Failure, Skip = runner.Failure, runner.Skip
 
 
 @contextlib.contextmanager
-def mounts(programs=()):
-    """{kind: (options of vmm, directory inside)} for every kind of mount that can be written to."""
+def mounts(program):
+    """{kind: (words for vmm up to the program, directory inside)} for every kind of mount that can be written to."""
     with workdir() as top:
         for name in ('exclusive', 'shared', 'none', 'upper', 'native'):
             os.makedirs(f'{top}/{name}')
             os.chmod(f'{top}/{name}', 0o777)
         for name in ('dev', 'proc', 'sys', 'tmp', 'data'):
             os.makedirs(f'{top}/root/{name}')
-        for program in programs:
-            copy_closure(program, top + '/root')
-        kinds = {f'bind, cache={cache}': (['--bind', f'{top}/{cache}:/data:rw,cache={cache}'], '/data')
+        inside = ['--app', copy_closure(program, top + '/root')]
+        kinds = {f'bind, cache={cache}': (['--bind', f'{top}/{cache}:/data:rw,cache={cache}', '--app', program], '/data')
                  for cache in ('exclusive', 'shared', 'none')}
-        kinds['tmpfs'] = ([], '/tmp')
-        kinds['overlay in memory'] = (['--root', top + '/root'], '/data')
-        kinds['overlay kept'] = (['--root', top + '/root', '--overlay', top + '/upper'], '/data')
+        kinds['tmpfs'] = (['--app', program], '/tmp')
+        kinds['overlay in memory'] = (['--root', top + '/root', *inside], '/data')
+        kinds['overlay kept'] = (['--root', top + '/root', '--overlay', top + '/upper', *inside], '/data')
         yield top, kinds
 
 
@@ -43,22 +42,22 @@ def posix_semantics(settings, log):
     if os.getuid() != 0:
         raise Skip('needs root, who becomes another user for some of it')
     program = guest(settings, 'posix')
-    with mounts([program]) as (top, kinds):
+    with mounts(program) as (top, kinds):
         want = expect(runner.run([program, top + '/native'], timeout=60 * settings.slow), 0, None, b'')
-        for kind, (options, place) in kinds.items():
-            got = vmm(settings, log, *options, '--app', program, place, timeout=120 * settings.slow)
+        for kind, (words, place) in kinds.items():
+            got = vmm(settings, log, *words, '--', place, timeout=120 * settings.slow)
             if (got.status, got.err) != (0, b'') or got.out != want.out:
-                words = (text.replace(b' ', b'\n') for text in (want.out, got.out))
-                raise Failure(f'{kind}: status {got.status}, {got.err!r}\n' + runner.difference(*words))
+                tables = (text.replace(b' ', b'\n') for text in (want.out, got.out))
+                raise Failure(f'{kind}: status {got.status}, {got.err!r}\n' + runner.difference(*tables))
 
 
 @check('soak')
 def a_million_fsx(settings, log):
     """Seeds that were found to matter stay in the list."""
     program = guest(settings, 'fsx')
-    with mounts([program]) as (_, kinds):
-        for seed, (kind, (options, place)) in enumerate(kinds.items(), 101):
-            result = vmm(settings, log, *options, '--app', program, '--', str(seed), '1000000', place + '/f', timeout=7200)
+    with mounts(program) as (_, kinds):
+        for seed, (kind, (words, place)) in enumerate(kinds.items(), 101):
+            result = vmm(settings, log, *words, '--', str(seed), '1000000', place + '/f', timeout=7200)
             require(result.status == 0, f'{kind}: {result.out!r} {result.err!r}')
 
 
@@ -66,10 +65,10 @@ def a_million_fsx(settings, log):
 def fio_verifies(settings, log):
     if not shutil.which('fio', path=runner.PATH):
         raise Skip('fio: not installed')
-    with mounts(['/usr/bin/fio']) as (_, kinds):
-        for kind, (options, place) in kinds.items():
+    with mounts('/usr/bin/fio') as (_, kinds):
+        for kind, (words, place) in kinds.items():
             for mode in ('write', 'randwrite', 'randrw'):
-                result = vmm(settings, log, *options, '--app', '/usr/bin/fio', '--', '--name=verify', '--thread', '--size=32m',
+                result = vmm(settings, log, *words, '--', '--name=verify', '--thread', '--size=32m',
                              f'--rw={mode}', '--bs=4k', '--ioengine=psync', '--verify=crc32c', '--verify_fatal=1',
                              '--do_verify=1', f'--directory={place}', '--fallocate=none', timeout=600)
                 require(result.status == 0 and b'verify: bad' not in result.err, f'{kind}, {mode}: {result.err!r}')

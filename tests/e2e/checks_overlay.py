@@ -12,11 +12,16 @@ Failure, Skip = runner.Failure, runner.Skip
 
 
 def copy_closure(program, root):
-    """A program and the libraries that it needs, at their places below root."""
+    """
+    A program and the libraries that it needs, at their places below root; the tests' own go to /opt, as the sandbox's
+    /tmp would hide them in a checkout below the host's. Returns the path in there.
+    """
     output = subprocess.run(['ldd', program], capture_output=True, text=True).stdout
-    for path in [program] + [word for word in output.split() if word.startswith('/')]:
-        os.makedirs(os.path.dirname(root + path), exist_ok=True)
-        shutil.copy(path, root + path)
+    inside = '/opt/' + os.path.basename(program) if program.startswith(runner.TOP) else program
+    for path, place in [(program, inside)] + [(word, word) for word in output.split() if word.startswith('/')]:
+        os.makedirs(os.path.dirname(root + place), exist_ok=True)
+        shutil.copy(path, root + place)
+    return inside
 
 
 def snapshot(top):
@@ -106,7 +111,7 @@ def overlay_random_operations(settings, log):
     """What fsops does on a filled tree is the same natively and on the overlay, and Linux then sees the same tree."""
     with workdir() as top:
         root, program = top + '/root', guest(settings, 'fsops')
-        copy_closure(program, root)
+        inside = copy_closure(program, root)
         for name in ('dev', 'proc', 'sys', 'tmp', 'data'):
             os.makedirs(f'{root}/{name}')
         runner.run([program, '11', '500', root + '/data'])
@@ -114,7 +119,7 @@ def overlay_random_operations(settings, log):
         os.makedirs(top + '/upper')
         for seed in ('12', '13'):
             want = runner.run([program, seed, '1500', top + '/native/data'])
-            got = vmm(settings, log, '--root', root, '--overlay', top + '/upper', '--app', program, '--', seed, '1500', '/data')
+            got = vmm(settings, log, '--root', root, '--overlay', top + '/upper', '--app', inside, '--', seed, '1500', '/data')
             if got.out != want.out or got.err:
                 raise Failure(f'seed {seed}: {got.err!r}\n' + runner.difference(want.out, got.out))
             compare_with_linux(root, top + '/upper', top, snapshot(top + '/native/data'))
