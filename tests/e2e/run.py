@@ -190,7 +190,7 @@ def children():
     return found
 
 
-def reap_leftovers(grace=3.0):
+def reap_leftovers(grace):
     """Wait for reparented processes to end; return a text about those that do not."""
     deadline = time.monotonic() + grace
     while True:
@@ -404,7 +404,7 @@ def perform(case):
                 case.execute(log)
                 verdict, text = 'PASS', ''
             finally:
-                left = reap_leftovers()
+                left = reap_leftovers(3 * settings.slow)
             if left:
                 verdict, text = 'FAIL', left
         except Skip as reason:

@@ -83,7 +83,7 @@ copy_closure() {
 
 new_root() {
     local root=$1
-    mkdir -p "$root/usr"/{bin,lib,lib64,sbin} "$root"/{dev,etc,proc,root,run,sys,t,tmp,var}
+    mkdir -p "$root/usr"/{bin,lib,lib64,sbin} "$root"/{dev,etc,home,proc,root,run,sys,t,tmp,var/tmp}
     for dir in bin lib lib64 sbin; do [ -L "$root/$dir" ] || ln -s "usr/$dir" "$root/$dir"; done
 }
 
@@ -104,6 +104,7 @@ build_base() {
     printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\nuser:x:1000:1000::/tmp:/bin/sh\n' >"$root/etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\nuser:x:1000:\n' >"$root/etc/group"
     printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
+    printf 'hosts: files\n' >"$root/etc/nsswitch.conf"
     cp "$here/init" "$root/init"
     chmod 755 "$root/init"
     ${CC:-gcc} -O2 -static -o "$root/hold-vm" "$here/hold-vm.c"
@@ -137,6 +138,8 @@ build_programs() {
             echo "run-hw: $line: not installed here, left out" >&2
         fi
     done <"$here/programs.txt"
+    # busybox's shell runs its own applets where a program has the same name
+    [ ! -e "$root/usr/bin/dash" ] || ln -s dash "$root/usr/bin/sh"
     # what makes the loader and the programs find their things
     cp /etc/ld.so.cache "$root/etc/" 2>/dev/null || true
     pack "$root" >"$cache/programs.cpio.$$"
