@@ -95,8 +95,11 @@ static const uint32_t weight_of_nice[40] = {
 
 static void account(struct thread *t, uint64_t now)
 {
-    uint64_t delta = now - t->run_start_ns;
+    uint64_t delta;
 
+    if (now <= t->run_start_ns) /* whoever was woken after the caller had read the clock has accounted already */
+        return;
+    delta = now - t->run_start_ns;
     t->cpu_ns += delta;
     t->proc->cpu_ns += delta;
     t->vruntime += t->nice ? delta * 1024 / weight_of_nice[t->nice + 20] : delta;
@@ -508,7 +511,10 @@ int thread_park(uint64_t deadline_ns, bool interruptible)
     return sched_park(deadline_ns, interruptible ? PARK_INTERRUPTIBLE : PARK_UNINTERRUPTIBLE);
 }
 
-/* The next one runs even if current has had less. */
+/*
+ * The next one runs even if current has had less, and for as long as any other: what current was ahead by is gone. (If it
+ * weren't, the next one's turn would be over before its first instruction.)
+ */
 void thread_yield(void)
 {
     uint64_t now = look_around();
@@ -517,6 +523,7 @@ void thread_yield(void)
     if (!next)
         return;
     account(current, now);
+    current->vruntime = MAX(current->vruntime, next->vruntime);
     current->involuntary_switches++;
     enqueue(current);
     run(next, now);
