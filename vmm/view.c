@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -283,6 +284,11 @@ static int add_root(struct view *v, const struct options *opt)
     }
     if (is_below(root, upper) || is_below(upper, root)) {
         log_error(opt->overlay, "--overlay and --root must not contain each other");
+        return STATUS_VMM_ERROR;
+    }
+    /* Whiteouts and opaque directories are marked by them. */
+    if (getxattr(opt->overlay, "user.overlay.opaque", NULL, 0) < 0 && errno == EOPNOTSUPP) {
+        log_error(opt->overlay, "--overlay needs a file system with user extended attributes");
         return STATUS_VMM_ERROR;
     }
     return add_upper(v, &v->mounts[v->mount_count - 1], opt->overlay);

@@ -13,7 +13,7 @@ import time
 import __main__ as runner
 from checks import (check, descendants, expect, finish, gofer_of, gone, guest, require, shell, start, vmm, wait_line, workdir,
                     write_file)
-from checks_overlay import copy_closure
+from checks_overlay import copy_closure, keeps_overlays
 
 Failure, Skip = runner.Failure, runner.Skip
 
@@ -32,7 +32,8 @@ def mounts(program):
                  for cache in ('exclusive', 'shared', 'none')}
         kinds['tmpfs'] = (['--app', program], '/tmp')
         kinds['overlay in memory'] = (['--root', top + '/root', *inside], '/data')
-        kinds['overlay kept'] = (['--root', top + '/root', '--overlay', top + '/upper', *inside], '/data')
+        if keeps_overlays(top):
+            kinds['overlay kept'] = (['--root', top + '/root', '--overlay', top + '/upper', *inside], '/data')
         yield top, kinds
 
 
