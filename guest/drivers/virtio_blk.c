@@ -179,7 +179,7 @@ void virtio_blk_probe(struct virtio_dev *dev)
         err = virtio_setup_queue(dev, 0, QUEUE_SIZE, &disk->queue);
     }
     if (err < 0) {
-        klog(LOG_ERROR, "disk at 0x%lx: error %d", (unsigned long)dev->regs, -err);
+        klog(LOG_ERROR, "disk at 0x%lx: %s", (unsigned long)dev->regs, error_text(err));
         virtio_fail(dev);
         return;
     }

@@ -61,7 +61,7 @@ int vfs_mount(struct superblock *sb, const struct path *at, uint32_t flags)
 
 static _Noreturn void fail(const char *what, const char *where, long err)
 {
-    klog(LOG_ERROR, "can't build the root: %s %s: error %ld", what, where, -err);
+    klog(LOG_ERROR, "can't build the root: %s %s: %s", what, where, error_text(err));
     hypercall(HYPERCALL_EXIT, EXIT_SETUP, (uint64_t)-err, 0, 0, 0);
     panic("EXIT came back");
 }

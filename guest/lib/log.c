@@ -28,6 +28,54 @@ static void log_line(enum log_level level, const char *fmt, va_list ap)
     klog_write(level, line, MIN((size_t)n, sizeof(line) - 1));
 }
 
+/* Only of those that start, mounts and devices can end with: texts cost memory in every sandbox. */
+const char *error_text(long error)
+{
+    static char number[32];
+
+    switch (-error) {
+    case EPERM:
+        return "Operation not permitted";
+    case ENOENT:
+        return "No such file or directory";
+    case EIO:
+        return "Input/output error";
+    case E2BIG:
+        return "Argument list too long";
+    case ENOEXEC:
+        return "Exec format error";
+    case ENOMEM:
+        return "Cannot allocate memory";
+    case EACCES:
+        return "Permission denied";
+    case ENODEV:
+        return "No such device";
+    case ENOTDIR:
+        return "Not a directory";
+    case EISDIR:
+        return "Is a directory";
+    case EINVAL:
+        return "Invalid argument";
+    case ENOSPC:
+        return "No space left on device";
+    case EROFS:
+        return "Read-only file system";
+    case ENAMETOOLONG:
+        return "File name too long";
+    case ELOOP:
+        return "Too many levels of symbolic links";
+    case ELIBBAD:
+        return "Accessing a corrupted shared library";
+    case EOPNOTSUPP:
+        return "Operation not supported";
+    case EUCLEAN:
+        return "Structure needs cleaning";
+    default:
+        ksnprintf(number, sizeof(number), "error %ld", -error);
+        return number;
+    }
+}
+
 void klog(enum log_level level, const char *fmt, ...)
 {
     va_list ap;

@@ -13,6 +13,9 @@ void klog(enum log_level level, const char *fmt, ...) __attribute__((format(prin
 /* Write raw text (strace lines). */
 void klog_write(enum log_level level, const char *text, size_t len);
 
+/* What the operator is told of a negative errno. Valid until the next call. */
+const char *error_text(long error);
+
 /* Print registers and a symbolised backtrace through the vmm and end the sandbox with status 125. */
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void panic_regs(const struct regs *regs, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -68,46 +68,9 @@ static void set_limits(struct limit *limits)
 
 /* --- what goes wrong --- */
 
-static const char *error_text(long error)
-{
-    switch (-error) {
-    case ENOENT:
-        return "No such file or directory";
-    case EACCES:
-        return "Permission denied";
-    case ENOEXEC:
-        return "Exec format error";
-    case EISDIR:
-        return "Is a directory";
-    case ENOTDIR:
-        return "Not a directory";
-    case ENOMEM:
-        return "Cannot allocate memory";
-    case ELOOP:
-        return "Too many levels of symbolic links";
-    case ELIBBAD:
-        return "Accessing a corrupted shared library";
-    case ENAMETOOLONG:
-        return "File name too long";
-    case E2BIG:
-        return "Argument list too long";
-    case EINVAL:
-        return "Invalid argument";
-    case EIO:
-        return "Input/output error";
-    default:
-        return NULL;
-    }
-}
-
 static _Noreturn void start_failed(enum exit_kind kind, const char *what, const char *detail, long error)
 {
-    const char *text = error_text(error);
-
-    if (text)
-        klog(LOG_ERROR, "%s: %s%s", what, detail, text);
-    else
-        klog(LOG_ERROR, "%s: %serror %ld", what, detail, -error);
+    klog(LOG_ERROR, "%s: %s%s", what, detail, error_text(error));
     hypercall(HYPERCALL_EXIT, kind, (uint64_t)-error, 0, 0, 0);
     panic("EXIT returned");
 }
