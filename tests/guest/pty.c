@@ -268,6 +268,11 @@ static void test_modes(void)
     TYPE("abc\n");
     settle();
     CHECK_OK(tcsetattr(slave, TCSAFLUSH, &t));
+    struct termios locked = { 0 };
+    static const struct termios none;
+    CHECK_OK(ioctl(slave, TIOCGLCKTRMIOS, &locked));
+    CHECK(memcmp(&locked, &none, 36) == 0); /* the kernel's struct, which is shorter */
+    CHECK_ERRNO(ioctl(slave, TIOCGLCKTRMIOS, NULL), EFAULT);
     show_read("flushed", slave);
     TYPE("abc\ndef\nghi");
     settle();
