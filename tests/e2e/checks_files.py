@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import re
 import shutil
 import signal
 import sqlite3
@@ -11,7 +10,7 @@ import subprocess
 import time
 
 import __main__ as runner
-from checks import (check, descendants, expect, finish, gofer_of, gone, guest, require, shell, start, vmm, wait_line, workdir,
+from checks import (check, expect, finish, gofer_of, gone, guest, require, shell, start, vmm, wait_line, workdir,
                     write_file)
 from checks_overlay import copy_closure, keeps_overlays
 

@@ -10,7 +10,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 
@@ -259,7 +258,7 @@ def net_publish(settings, log):
     with workdir() as path:
         write_file(os.path.join(path, 'file'), body)
         with published(settings, log, '--publish', f'{port}:8000', '--bind', path + ':/data', '--cwd', '/data', 'python3', '-m',
-                       'http.server', '8000') as process:
+                       'http.server', '8000'):
             connect(port).close()
             results = [None] * 8
 

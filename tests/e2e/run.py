@@ -342,7 +342,7 @@ class Case:
 
 
 class Check:
-    """One function of checks.py."""
+    """One function of checks_*.py."""
 
     def __init__(self, function, settings):
         self.name, self.function, self.settings = 'check/' + function.__name__.replace('_', '-'), function, settings
@@ -437,7 +437,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('patterns', nargs='*', metavar='PATTERN', help='run only cases whose name matches')
     parser.add_argument('--list', action='append', dest='lists', help='list file (default: cases.list)')
-    parser.add_argument('--no-checks', action='store_true', help='leave out checks.py')
+    parser.add_argument('--no-checks', action='store_true', help='leave out the checks_*.py')
     parser.add_argument('--vmm', default=os.environ.get('VMM', os.path.join(TOP, 'build/vmm')))
     parser.add_argument('--guest-dir', default=os.path.join(TOP, 'build/guest-tests'))
     parser.add_argument('--data-dir', default=os.path.join(HERE, 'data'))
