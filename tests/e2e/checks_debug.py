@@ -83,6 +83,8 @@ def calls(directory):
         text = re.sub(r'^(wait4|read|write|clone|vfork|rt_sigreturn|rt_sigaction|set_tid_address|getpid|getppid|ioctl)\(.*', r'\1', text, flags=re.M)
         text = re.sub(r'^(?!---|\+\+\+)(\w+).*?( = -1 E\w+)?[^=\n]*$', r'\1\2', text, flags=re.M)
         lines = [line for line in text.splitlines() if 'SIGCHLD' not in line and line not in ('wait4', 'rt_sigreturn')]
+        # dash sets handlers anew when a signal came at such a time
+        lines = [line for i, line in enumerate(lines) if line != 'rt_sigaction' or lines[i - 1:i] != [line]]
         parts.append('\n'.join(lines))
     return normal('\n\n'.join(parts))
 

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *top;
+static int top; /* the directory where everything happens */
 static char long_name[300];
 
 static const char *outcome(long ret)
@@ -116,7 +116,7 @@ static long chdir_(const char *p)
     long ret = chdir(p);
     int err = errno;
 
-    if (ret == 0 && chdir(top))
+    if (ret == 0 && fchdir(top)) /* by a path, another user might not come back */
         exit(1);
     errno = err;
     return ret;
@@ -527,13 +527,10 @@ static void appending(void)
 
 int main(int argc, char **argv)
 {
-    static char directory[4096];
-
-    if (argc < 2 || chdir(argv[1]) || !getcwd(directory, sizeof(directory))) {
+    if (argc < 2 || chdir(argv[1]) || (top = open(".", O_RDONLY | O_DIRECTORY)) < 0) {
         perror("posix");
         return 1;
     }
-    top = directory;
     umask(022);
     memset(long_name, 'n', 256);
     every_call_on_every_path();
