@@ -33,7 +33,9 @@ def drive(settings, log, native, program, steps):
     status = terminal.finish(30 * settings.slow)
     text = (terminal.shown + terminal.text).decode(errors='backslashreplace')
     log.write(f'{"native" if native else "vm"}: status {status}\n{text}\n')
-    return re.sub(r'(\[\d+\]) \d+(?=\r)', r'\1 PID', text).splitlines(), status
+    text = re.sub(r'(\[\d+\]) \d+(?=\r)', r'\1 PID', text)
+    text = text.replace('\x1b[?4m', '')  # vim asks the terminal for its keyboard's mode when it finds nothing typed, whenever that is
+    return text.splitlines(), status
 
 
 def compare(settings, log, program, steps):
