@@ -185,7 +185,7 @@ int main(int argc, char **argv)
     CHECK(slurp("/proc/self/limits") > 0 && has("Max open files") && has("Max stack size"));
     CHECK(slurp("/proc/self/mounts") > 0 && has("proc /proc proc ") && has(" /tmp tmpfs "));
     CHECK(slurp("/proc/mounts") > 0 && has(" /dev"));
-    CHECK(slurp("/proc/self/mountinfo") > 0 && has(" / / ") && has(" - "));
+    CHECK(slurp("/proc/self/mountinfo") > 0 && has(" / ") && has(" - "));
     CHECK(slurp("/proc/self/cgroup") >= 0);
     CHECK(slurp("/proc/self/oom_score_adj") > 0);
     CHECK(slurp("/proc/self/io") > 0 && has("read_bytes:"));
