@@ -29,12 +29,12 @@
  *   DISCARD    (gpa of struct discard_range[], count)   give frames back to the host; they read as zero afterwards
  *   MAP        (gpa, token, offset, len, writable)      map a donated file at a window address
  *   UNMAP      (gpa, len)                        drop a window mapping
- *   TTY_SIZE   ()                                reserved
  *   TR_RETRY   ()                                the doorbell's `out` faulted in ring 3: try the other TSS type
  *   REPORT     (gpa of struct guest_report)      counts for --report and --stats, before EXIT
  *   STOP       (signal)                          job control: the app stopped; the vmm stops itself too
  *   PROBE      (gpa, writable, replace)          can this window page be had? EFAULT: no, the host's disk is full or broken;
  *                                                with replace, a page of zeroes is there then, until the mapping goes
+ *   POPULATE   (gpa, len)                        have the host's memory behind RAM that is about to be used; at most POPULATE_MAX
  */
 #define HYPERCALL_LIST(X)                                                                          \
     X(0, HELLO)                                                                                    \
@@ -49,7 +49,8 @@
     X(9, TR_RETRY)                                                                                 \
     X(10, REPORT)                                                                                  \
     X(11, STOP)                                                                                    \
-    X(12, PROBE)
+    X(12, PROBE)                                                                                   \
+    X(13, POPULATE)
 
 enum hypercall {
 #define X(number, name) HYPERCALL_##name = number,
@@ -73,6 +74,7 @@ enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_S
 #define LOG_MAX 4096
 
 #define DISCARD_MAX 512
+#define POPULATE_MAX (2u << 20)
 struct discard_range {
     uint64_t gpa;
     uint64_t len;

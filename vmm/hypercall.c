@@ -169,6 +169,15 @@ static int64_t call_probe(struct sandbox *sb, const uint64_t *arg)
     return window_probe(&sb->vm, arg[0], arg[1] != 0, arg[2] != 0);
 }
 
+static int64_t call_populate(struct sandbox *sb, const uint64_t *arg)
+{
+    void *start = arg[1] <= POPULATE_MAX ? vm_ram_ptr(&sb->vm, arg[0], arg[1]) : NULL;
+
+    if (!start || (arg[0] | arg[1]) % PAGE)
+        return -EINVAL;
+    return madvise(start, arg[1], MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+}
+
 /* QEMU's TCG ignores the I/O bitmap of a busy TSS; VT-x wants it busy. The shim asks for the other type when `out` faults. */
 static int64_t call_tr_retry(struct sandbox *sb, const uint64_t *arg)
 {
@@ -212,7 +221,7 @@ static const call_fn calls[HYPERCALL_COUNT] = {
     [HYPERCALL_DEADLINE] = call_deadline, [HYPERCALL_LOG] = call_log,           [HYPERCALL_RAM_GROW] = call_ram_grow,
     [HYPERCALL_DISCARD] = call_discard,   [HYPERCALL_MAP] = call_map,           [HYPERCALL_UNMAP] = call_unmap,
     [HYPERCALL_TR_RETRY] = call_tr_retry, [HYPERCALL_REPORT] = call_report,     [HYPERCALL_STOP] = call_stop,
-    [HYPERCALL_PROBE] = call_probe,
+    [HYPERCALL_PROBE] = call_probe,       [HYPERCALL_POPULATE] = call_populate,
 };
 
 void hypercall_dispatch(struct sandbox *sb, uint32_t number)

@@ -9,7 +9,7 @@
     ALLOW_ARG(ioctl, 1, KVM_IOEVENTFD, "vcpu.c: the doorbell")                                     \
     ALLOW_ARG(ioctl, 1, KVM_GET_SREGS, "hypercall.c: TR_RETRY")                                    \
     ALLOW_ARG(ioctl, 1, KVM_SET_SREGS, "hypercall.c: TR_RETRY")                                    \
-    ALLOW(madvise, "hypercall.c: DISCARD; window.c: PROBE")                                         \
+    ALLOW(madvise, "hypercall.c: DISCARD, POPULATE; window.c: PROBE")                               \
     ALLOW_MASK(mmap, 2, PROT_EXEC, 0, "window.c: donated files; the C library's memory")           \
     ALLOW(munmap, "the C library's memory")                                                        \
     ALLOW(brk, "the C library's memory")                                                           \
