@@ -178,6 +178,23 @@ static int64_t call_populate(struct sandbox *sb, const uint64_t *arg)
     return madvise(start, arg[1], MADV_POPULATE_WRITE) < 0 ? -errno : 0;
 }
 
+static int64_t call_load(struct sandbox *sb, const uint64_t *arg)
+{
+    uint64_t gpas[LOAD_MAX];
+    struct iovec frames[LOAD_MAX];
+    const void *list = arg[1] && arg[1] <= LOAD_MAX ? vm_ram_ptr(&sb->vm, arg[0], arg[1] * sizeof(gpas[0])) : NULL;
+
+    if (!list)
+        return -EINVAL;
+    memcpy(gpas, list, arg[1] * sizeof(gpas[0]));
+    for (uint64_t i = 0; i < arg[1]; i++) {
+        frames[i] = (struct iovec){ vm_ram_ptr(&sb->vm, gpas[i], PAGE), PAGE };
+        if (!frames[i].iov_base || gpas[i] % PAGE)
+            return -EINVAL;
+    }
+    return window_load(&sb->vm, arg[2], frames, (unsigned)arg[1]);
+}
+
 /* QEMU's TCG ignores the I/O bitmap of a busy TSS; VT-x wants it busy. The shim asks for the other type when `out` faults. */
 static int64_t call_tr_retry(struct sandbox *sb, const uint64_t *arg)
 {
@@ -221,7 +238,7 @@ static const call_fn calls[HYPERCALL_COUNT] = {
     [HYPERCALL_DEADLINE] = call_deadline, [HYPERCALL_LOG] = call_log,           [HYPERCALL_RAM_GROW] = call_ram_grow,
     [HYPERCALL_DISCARD] = call_discard,   [HYPERCALL_MAP] = call_map,           [HYPERCALL_UNMAP] = call_unmap,
     [HYPERCALL_TR_RETRY] = call_tr_retry, [HYPERCALL_REPORT] = call_report,     [HYPERCALL_STOP] = call_stop,
-    [HYPERCALL_PROBE] = call_probe,       [HYPERCALL_POPULATE] = call_populate,
+    [HYPERCALL_PROBE] = call_probe,       [HYPERCALL_POPULATE] = call_populate, [HYPERCALL_LOAD] = call_load,
 };
 
 void hypercall_dispatch(struct sandbox *sb, uint32_t number)

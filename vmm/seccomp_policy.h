@@ -22,7 +22,7 @@
     ALLOW(close, "window.c: tokens dropped")                                                       \
     /* disks: each is a descriptor that was opened before the jail */                             \
     ALLOW(io_uring_enter, "devices/disk_ring.c; the ring does no more than what is listed here")   \
-    ALLOW(preadv, "devices/disk.c where there is no io_uring")                                     \
+    ALLOW(preadv, "window.c: LOAD; devices/disk.c where there is no io_uring")                     \
     ALLOW(pwritev2, "the same")                                                                    \
     ALLOW(pwritev, "the same, as the C library makes it")                                          \
     ALLOW(fdatasync, "the same")                                                                   \

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/checked.h"
@@ -285,6 +286,34 @@ static int probe_locked(const struct mapping *m, uint64_t gpa, bool writable, bo
         mmap(page, PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
         return -errno;
     return -EFAULT;
+}
+
+static void clear_rest(const struct iovec *pages, unsigned count, size_t from)
+{
+    for (size_t i = from / PAGE, skip = from % PAGE; i < count; i++, skip = 0)
+        memset((uint8_t *)pages[i].iov_base + skip, 0, PAGE - skip);
+}
+
+int window_load(struct vm *vm, uint64_t gpa, const struct iovec *pages, unsigned count)
+{
+    uint64_t len = count * PAGE;
+    const struct mapping *m;
+    ssize_t n = -EINVAL;
+
+    (void)vm;
+    if (gpa % PAGE || gpa > UINT64_MAX - len)
+        return -EINVAL;
+    pthread_mutex_lock(&lock);
+    m = overlapping(gpa, len);
+    if (m && gpa >= m->gpa && checked_range(gpa - m->gpa, len, m->len)) {
+        n = preadv(m->fd, pages, (int)count, (off_t)(m->offset + (gpa - m->gpa)));
+        n = n < 0 ? -errno : n;
+    }
+    pthread_mutex_unlock(&lock);
+    if (n < 0)
+        return (int)n;
+    clear_rest(pages, count, (size_t)n);
+    return 0;
 }
 
 int window_probe(struct vm *vm, uint64_t gpa, bool writable, bool replace)

@@ -7,6 +7,7 @@
 #define VMM_WINDOW_H
 
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "common/roles.h"
 #include "vmm/vm.h"
@@ -32,6 +33,12 @@ int window_unmap(struct vm *vm, uint64_t gpa, uint64_t len);
  * an error of the disk), after which the page is anonymous if `replace` was set; -EINVAL, also where the kernel can't tell.
  */
 int window_probe(struct vm *vm, uint64_t gpa, bool writable, bool replace);
+
+/*
+ * HYPERCALL_LOAD: read what the mapping shows from gpa on into pages of ours; zeroes behind the file's end. By a read, because an
+ * access to the mapping could be SIGBUS. 0; -EINVAL: not all of it is mapped; what preadv(2) says.
+ */
+int window_load(struct vm *vm, uint64_t gpa, const struct iovec *pages, unsigned count);
 
 /*
  * KVM_RUN failed with EFAULT: put anonymous memory where a mapped file has become shorter. Returns 1 and the lost

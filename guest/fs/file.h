@@ -70,6 +70,11 @@ struct file_ops {
      * Frames don't lie in a row: a run of them tells how far pages can be had at once, without sleeping or using memory.
      */
     int (*page)(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run);
+    /*
+     * Fill count frames (at most LOAD_MAX) with the pages from offset, all of which page() has given as window pages. Must not sleep.
+     * -EOPNOTSUPP: the file might change while it is mapped. NULL: the same.
+     */
+    long (*load)(struct file *f, uint64_t offset, const gpa_t *frames, size_t count);
     /* A VMA of the file came (by mmap, fork, a split) or went. Must not sleep. NULL: nothing to do. */
     void (*mapped)(struct file *f);
     void (*unmapped)(struct file *f);

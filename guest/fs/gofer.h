@@ -200,6 +200,7 @@ int gofer_open_dir(struct file *f, struct gofer_handle *h); /* takes the handle 
 
 int gofer_mmap(struct file *f, int prot, int flags);
 int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run);
+long gofer_load(struct file *f, uint64_t offset, const gpa_t *frames, size_t count);
 /* Where bytes [offset, offset + *ret_len) of the file can be read in the window, if they are mapped already; or NULL. */
 const void *gofer_mapped(struct inode *inode, uint64_t offset, uint64_t *ret_len);
 /* --- gofer_hot.c --- */

@@ -516,4 +516,5 @@ const struct file_ops gofer_file_ops = {
     .release = gofer_release,
     .mmap = gofer_mmap,
     .page = gofer_page,
+    .load = gofer_load,
 };

@@ -442,6 +442,17 @@ static int see_about_page(struct gofer_map *map, gpa_t gpa, bool write)
     return err < 0 ? -EIO : 0;
 }
 
+long gofer_load(struct file *f, uint64_t offset, const gpa_t *frames, size_t count)
+{
+    const struct gofer_map *map = gofer_i(f->inode)->map[0];
+    uint64_t len = count * PAGE_SIZE;
+
+    if (!(f->inode->sb->flags & SB_READONLY) || !gofer_sb(f->inode->sb)->exclusive || !map || map->doubtful ||
+        offset > map->mapped || len > map->mapped - offset)
+        return -EOPNOTSUPP;
+    return hypercall(HYPERCALL_LOAD, ptr_to_gpa(frames), count, map->gpa + offset, 0, 0);
+}
+
 int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run)
 {
     struct gofer_inode *gi = gofer_i(f->inode);

@@ -22,6 +22,7 @@
 #define ANON_RSS_SHIFT 4        /* the smallest window is this fraction of what is in use */
 #define FILE_WINDOW (2ul << 20) /* file pages mapped on each side of a fault */
 #define FILE_COPY_MAX 0x10000u  /* small writable private mappings are copied as a whole */
+#define FILE_LOAD_MAX (4u << 20) /* and pieces of FILE_COPY_MAX of greater ones, if that takes one hypercall */
 
 /* Pages of files in RAM may be holes, which cost memory: only for sequential use. */
 #define RAM_FILE_WINDOW_MAX 0x40000u
@@ -346,11 +347,46 @@ static long map_window_range(const struct file_fault *ff, struct range r, gpa_t 
     return result;
 }
 
+/*
+ * Copies of all that lies around addr by one hypercall: where the app writes, each page would take a fault for reading, one for
+ * writing, and of software KVM one more for the shim that copies. False: nothing was done.
+ */
+static bool load_copies(const struct file_fault *ff, uaddr_t addr, uint64_t run)
+{
+    struct range r = around(ff->vma, addr, FILE_COPY_MAX);
+    uint64_t *entry, bits = pte_bits(ff->vma->prot, true);
+    gpa_t frames[FILE_COPY_MAX / PAGE_SIZE];
+    size_t count, n = 0;
+
+    if (!ff->file->ops->load || (ff->vma->flags & VMA_SHARED) || !(ff->vma->prot & PROT_WRITE) ||
+        ff->vma->end - ff->vma->start > FILE_LOAD_MAX)
+        return false;
+    r.hi = MIN(r.hi, addr + run);
+    count = (r.hi - r.lo) >> PAGE_SHIFT;
+    entry = pt_make(ff->mm, r.lo);
+    for (size_t i = 0; entry && i < count; i++)
+        if (entry[i])
+            return false;
+    while (entry && n < count && (frames[n] = frame_alloc()) != 0)
+        n++;
+    if (n < count || ff->file->ops->load(ff->file, offset_of(ff->vma, r.lo), frames, count) < 0) {
+        while (n > 0)
+            frame_put(frames[--n]);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        pt_set(ff->mm, entry + i, frames[i], bits);
+    return true;
+}
+
 static long map_window_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa, uint64_t run)
 {
-    struct range r = { .lo = window_start(ff, addr, gpa) };
+    struct range r;
     long result = 0;
 
+    if (load_copies(ff, addr, run))
+        return 0;
+    r.lo = window_start(ff, addr, gpa);
     if (ff->mm->vma_seq != ff->vma_seq) /* that may have slept */
         return -EAGAIN;
     r.hi = MIN(addr + MIN(run, FILE_WINDOW), ff->vma->end);
