@@ -24,7 +24,7 @@
 
 static const int app_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH };
 
-enum timer { TIMER_CLOCK, TIMER_TIMEOUT, TIMER_CPU, TIMER_DEBUG, TIMER_PROFILE, TIMER_COUNT };
+enum timer { TIMER_CLOCK, TIMER_TIMEOUT, TIMER_CPU, TIMER_DEBUG, TIMER_PROFILE, TIMER_AGAIN, TIMER_COUNT };
 
 static int signal_fd = -1;
 static int timer_fds[TIMER_COUNT];
@@ -60,6 +60,11 @@ static void set_timer(int fd, uint64_t first_ns, uint64_t period_ns)
     };
 
     timerfd_settime(fd, 0, &spec, NULL);
+}
+
+void events_kick_later(uint64_t ns)
+{
+    set_timer(timer_fds[TIMER_AGAIN], ns, 0);
 }
 
 /* What the signalfd has goes to the shared page. False: there was nothing. */
@@ -134,6 +139,9 @@ static void take_timer(struct sandbox *sb, enum timer which)
         if (__atomic_load_n(&sb->waiting, __ATOMIC_RELAXED))
             break;
         __atomic_store_n(&sb->profile_due, 1, __ATOMIC_RELEASE);
+        vcpu_kick(sb, 0);
+        break;
+    case TIMER_AGAIN:
         vcpu_kick(sb, 0);
         break;
     case TIMER_COUNT:

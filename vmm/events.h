@@ -22,6 +22,9 @@ int events_start(struct sandbox *sb);
  */
 void events_take_signals(struct sandbox *sb);
 
+/* Kick the vCPU in ns from now on, without a bit of its own. */
+void events_kick_later(uint64_t ns);
+
 /* The gofer died in mid-run (for the exit status). */
 bool events_gofer_died(void);
 

@@ -7,6 +7,7 @@
     ALLOW_ARG(ioctl, 1, KVM_RUN, "vcpu.c: run loop")                                               \
     ALLOW_ARG(ioctl, 1, KVM_SET_USER_MEMORY_REGION, "vm.c: RAM and window grow")                   \
     ALLOW_ARG(ioctl, 1, KVM_IOEVENTFD, "vcpu.c: the doorbell")                                     \
+    ALLOW_ARG(ioctl, 1, KVM_TRANSLATE, "vcpu.c: is there a breakpoint?")                            \
     ALLOW_ARG(ioctl, 1, KVM_GET_SREGS, "hypercall.c: TR_RETRY")                                    \
     ALLOW_ARG(ioctl, 1, KVM_SET_SREGS, "hypercall.c: TR_RETRY")                                    \
     ALLOW(madvise, "hypercall.c: DISCARD, POPULATE; window.c: PROBE")                               \

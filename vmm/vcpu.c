@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -21,12 +22,17 @@
 #include "hypercalls/devices.h"
 #include "vmm/clock.h"
 #include "vmm/devices.h"
+#include "vmm/events.h"
 #include "vmm/shim_image.h"
 #include "vmm/stats.h"
 #include "vmm/window.h"
 
 #define KICK_SIGNAL SIGRTMIN
 #define DOORBELL_EXITS 64
+#define INT3 0xcc
+#define INT 0xcd
+#define HIDDEN_NS 10000000u     /* of the thread's CPU time: so long is a breakpoint thought to be queued, */
+#define HIDDEN_RETRY_NS 200000u /* and so often the guest is entered meanwhile */
 #define RFLAGS_FIXED_CLEAR 0x54500ull /* RF? AC NT DF TF: not in the shim */
 
 static struct kvm_run *kicked_run;
@@ -47,7 +53,8 @@ void vcpu_init_signal(struct sandbox *sb)
 
 void vcpu_kick(struct sandbox *sb, uint32_t pending)
 {
-    __atomic_fetch_or(&sb->vm.shared->pending, pending, __ATOMIC_SEQ_CST);
+    if (!__atomic_fetch_or(&sb->vm.shared->pending, pending, __ATOMIC_SEQ_CST) && pending)
+        __atomic_fetch_add(&sb->kick_round, 1, __ATOMIC_RELAXED);
     if (__atomic_load_n(&sb->waiting, __ATOMIC_SEQ_CST))
         fd_signal_event(sb->wake_fd);
     else
@@ -75,6 +82,67 @@ static bool exception_queued(const struct kvm_vcpu_events *e)
     return e->exception.injected || e->exception.pending || e->interrupt.injected || e->nmi.injected;
 }
 
+static bool read_app_byte(const struct sandbox *sb, uint64_t addr, uint8_t *ret)
+{
+    struct kvm_translation t = { .linear_address = addr };
+    const uint8_t *p;
+
+    if (ioctl(sb->vm.vcpu_fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
+        return false;
+    p = vm_ram_ptr(&sb->vm, t.physical_address, 1);
+    if (!p)
+        return window_peek(t.physical_address, ret) == 0;
+    *ret = __atomic_load_n(p, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* Is there an int3, `int 3` or `int 4`, about to be executed or just executed? */
+static bool at_breakpoint(const struct sandbox *sb, uint64_t rip)
+{
+    uint8_t byte;
+
+    if (read_app_byte(sb, rip, &byte) && (byte == INT3 || byte == INT))
+        return true;
+    if (!read_app_byte(sb, rip - 1, &byte))
+        return false;
+    if (byte == 3 || byte == 4)
+        return read_app_byte(sb, rip - 2, &byte) && byte == INT;
+    return byte == INT3;
+}
+
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec ts = { 0 };
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/*
+ * KVM hides that such an exception is queued (it couldn't tell the instruction's length), and setting rip drops it on some hosts
+ * and has it delivered at the new rip on others. So the app goes on, meets the shim in its exception's entry, and is kicked again
+ * for the case that it doesn't: that there is none, and only its code looks like it. There is none if it is still here after some
+ * milliseconds of running, for entering the guest delivers what is queued.
+ */
+static bool may_hide_breakpoint(struct sandbox *sb, uint64_t rip)
+{
+    uint32_t round = __atomic_load_n(&sb->kick_round, __ATOMIC_RELAXED);
+    uint64_t now;
+
+    if (!at_breakpoint(sb, rip))
+        return false;
+    now = thread_cpu_ns();
+    if (sb->hidden.rip != rip || sb->hidden.round != round) {
+        sb->hidden.rip = rip;
+        sb->hidden.round = round;
+        sb->hidden.since_ns = now;
+    }
+    if (now - sb->hidden.since_ns > HIDDEN_NS)
+        return false;
+    events_kick_later(HIDDEN_RETRY_NS);
+    return true;
+}
+
 static void set_rip(struct kvm_run *run, uint64_t rip)
 {
     run->s.regs.regs.rip = rip;
@@ -97,7 +165,7 @@ static void after_kick(struct sandbox *sb)
             set_rip(run, begin);
         return;
     }
-    if (exception_queued(&run->s.regs.events)) {
+    if (exception_queued(&run->s.regs.events) || may_hide_breakpoint(sb, regs->rip)) {
         sb->counts.queued++;
         return;
     }

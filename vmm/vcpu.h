@@ -41,12 +41,17 @@ struct sandbox {
     uint32_t waiting;     /* the vCPU thread is in WAIT */
     uint32_t profile_due; /* the next kick takes a sample */
     uint32_t timed_out;   /* --timeout or --cpu-time struck: 1 or 2 */
+    uint32_t kick_round;  /* how often the pending bits became other than 0 */
 
     /* vCPU thread */
     unsigned tss_type;
     bool ended;
     uint64_t exit_kind, exit_value;
     uint64_t last_clock_ns;
+    struct {
+        uint64_t rip, since_ns; /* of CPU time */
+        uint32_t round;
+    } hidden;             /* where a breakpoint may be queued */
     struct exit_counts counts;
     struct guest_report report;
     bool have_report;

@@ -316,6 +316,20 @@ int window_load(struct vm *vm, uint64_t gpa, const struct iovec *pages, unsigned
     return 0;
 }
 
+int window_peek(uint64_t gpa, uint8_t *ret)
+{
+    struct iovec byte = { ret, 1 };
+    const struct mapping *m;
+    int err = -EINVAL;
+
+    pthread_mutex_lock(&lock);
+    m = overlapping(gpa, 1);
+    if (m && preadv(m->fd, &byte, 1, (off_t)(m->offset + (gpa - m->gpa))) == 1)
+        err = 0;
+    pthread_mutex_unlock(&lock);
+    return err;
+}
+
 int window_probe(struct vm *vm, uint64_t gpa, bool writable, bool replace)
 {
     const struct mapping *m;

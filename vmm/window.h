@@ -40,6 +40,9 @@ int window_probe(struct vm *vm, uint64_t gpa, bool writable, bool replace);
  */
 int window_load(struct vm *vm, uint64_t gpa, const struct iovec *pages, unsigned count);
 
+/* The byte at gpa, by a read. 0, or -EINVAL if there is none. */
+int window_peek(uint64_t gpa, uint8_t *ret);
+
 /*
  * KVM_RUN failed with EFAULT: put anonymous memory where a mapped file has become shorter. Returns 1 and the lost
  * range if there was one; 1 and an empty range if files are mapped, for then a page of one of them can't be had, KVM

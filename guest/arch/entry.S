@@ -206,6 +206,10 @@ exception_14:
 
 exception_common:
     push_gprs_from_rdi
+    lea upcall(%rip), %rax
+    cmp %rax, REGS_RIP(%rsp)
+    je diverted
+undiverted:
     mov cpu_kstack_top(%rip), %rdi
     jump_if_app REGS_RIP(%rsp), 2f
     mov REGS_RIP(%rsp), %rax
@@ -243,6 +247,14 @@ exception_call:
     mov REGS_R11(%rsp), %r11
     lea REGS_RIP(%rsp), %rsp
     iretq
+
+    /* It is the app's, which a kick was about to divert (stub_3): as if it hadn't. */
+diverted:
+    mov shared_page_abs + 16(%rip), %rax
+    mov %rax, REGS_RIP(%rsp)
+    mov shared_page_abs + 24(%rip), %rax
+    mov %rax, REGS_RFLAGS(%rsp)
+    jmp undiverted
 
 stack_overflow:
     mov %rsp, %rdi

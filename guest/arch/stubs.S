@@ -77,6 +77,8 @@ stub_14:
     /*
      * int3: from the shim it is the gate, from the app a breakpoint. The upper half of the saved rip tells them
      * apart: the shim's text lies within 4 GiB of DIRECT_BASE. The most frequent operation is tested first.
+     *
+     * A breakpoint that the app met just before a kick diverted it comes at upcall: KVM doesn't tell the vmm that it is queued.
      */
     iret_frame 3, 3, 40
     .balign 8
@@ -84,6 +86,8 @@ stub_14:
 stub_3:
     cmpl $(DIRECT_BASE >> 32), 4(%rsp)
     jne 1f
+    cmpl $(upcall - DIRECT_BASE), (%rsp)
+    je 1f
     test %eax, %eax
     jnz 2f
     mov %rdi, %cr3

@@ -213,6 +213,13 @@ def kicks_at_random_places(settings, log):
     kick(settings, log, 500 if settings.hw else 3000, 20)
 
 
+@check('hw')
+def kicks_at_breakpoints(settings, log):
+    """KVM tells nobody that a breakpoint is queued: none may be lost to a kick, or be taken for a call of the shim's."""
+    for us in ('30', '100', '300'):
+        expect(vmm(settings, log, '--debug-kick-us', us, '--app', guest(settings, 'breakpoints'), '3000'), 0, None, b'')
+
+
 @check('soak')
 def a_million_kicks(settings, log):
     kick(settings, log, 1000000, 3600)
