@@ -9,9 +9,11 @@
 
 #define NSEC 1000000000ull
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     uint64_t tsc, mono_ns, mult; /* what the page says: only we write it, so our copy is the truth */
-    uint64_t nominal_mult;
+    uint64_t host_ns;            /* the host's clock at tsc */
+    uint64_t rate;               /* the TSC's, measured; in units of mult */
 } state;
 
 static uint64_t now_ns(clockid_t clock)
@@ -67,11 +69,24 @@ static void publish(struct clock_page *page)
 
 void clock_init(struct clock_page *page, uint64_t tsc_khz)
 {
-    state.nominal_mult = (uint64_t)(((unsigned __int128)1000000 << 32) / tsc_khz);
-    state.mult = state.nominal_mult;
+    state.rate = (uint64_t)(((unsigned __int128)1000000 << 32) / tsc_khz);
+    state.mult = state.rate;
     sample(&state.tsc, &state.mono_ns);
+    state.host_ns = state.mono_ns;
     page->tsc_khz = tsc_khz;
     publish(page);
+}
+
+static uint64_t shown_at(uint64_t tsc)
+{
+    return state.mono_ns + (uint64_t)((unsigned __int128)(tsc - state.tsc) * state.mult >> 32);
+}
+
+/* Hosts whose clock isn't the TSC may be far from the frequency that they state (an emulated one by half). */
+static void measure_rate(uint64_t ticks, uint64_t ns)
+{
+    if (ticks > 0 && ns >= CLOCK_PERIOD_NS / 4 && ns < UINT32_MAX * 100ull)
+        state.rate = (uint64_t)(((unsigned __int128)ns << 32) / ticks);
 }
 
 static void renew(struct clock_page *page)
@@ -81,11 +96,12 @@ static void renew(struct clock_page *page)
 
     sample(&tsc, &mono);
     tsc = tsc > state.tsc ? tsc : state.tsc; /* processors whose counters differ: never a leap by the difference's wrap */
-    shown = state.mono_ns + (uint64_t)((unsigned __int128)(tsc - state.tsc) * state.mult >> 32);
+    shown = shown_at(tsc);
+    measure_rate(tsc - state.tsc, mono - state.host_ns);
     error = (int64_t)(mono - shown);
     if (error > 100000000 || error < -100000000)
         shown = error > 0 ? mono : shown; /* the host slept: forward at once, never back */
-    ticks = (uint64_t)(((unsigned __int128)CLOCK_PERIOD_NS << 32) / state.nominal_mult);
+    ticks = (uint64_t)(((unsigned __int128)CLOCK_PERIOD_NS << 32) / state.rate);
     error = (int64_t)(mono - shown);
     if (error > (int64_t)CLOCK_PERIOD_NS / 2)
         error = (int64_t)CLOCK_PERIOD_NS / 2;
@@ -93,14 +109,24 @@ static void renew(struct clock_page *page)
         error = -(int64_t)CLOCK_PERIOD_NS / 2;
     state.tsc = tsc;
     state.mono_ns = shown;
+    state.host_ns = mono;
     state.mult = (uint64_t)(((unsigned __int128)((int64_t)CLOCK_PERIOD_NS + error) << 32) / ticks);
     publish(page);
 }
 
+uint64_t clock_until(uint64_t guest_ns)
+{
+    uint64_t tsc, mono, shown;
+
+    pthread_mutex_lock(&lock);
+    sample(&tsc, &mono);
+    shown = shown_at(tsc > state.tsc ? tsc : state.tsc);
+    pthread_mutex_unlock(&lock);
+    return guest_ns > shown ? guest_ns - shown : 0;
+}
+
 void clock_update(struct clock_page *page)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
     if (pthread_mutex_trylock(&lock))
         return; /* the other thread is at it */
     renew(page);

@@ -21,6 +21,12 @@ void clock_init(struct clock_page *page, uint64_t tsc_khz);
  */
 void clock_update(struct clock_page *page);
 
+/*
+ * How long, in the host's nanoseconds, until the guest's clock shows guest_ns; 0: it does. What the guest waits for it has
+ * reckoned by its own clock, which may be ahead of the host's. From any thread.
+ */
+uint64_t clock_until(uint64_t guest_ns);
+
 uint64_t clock_host_mono_ns(void);
 
 #endif

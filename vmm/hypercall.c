@@ -38,10 +38,10 @@ static int64_t call_wait(struct sandbox *sb, const uint64_t *arg)
 {
     struct pollfd fds[] = { { .fd = sb->call_fd, .events = POLLIN }, { .fd = sb->wake_fd, .events = POLLIN } };
     struct timespec ts, *timeout = NULL;
-    uint64_t now = clock_host_mono_ns();
+    uint64_t now;
 
     if (arg[0] != UINT64_MAX) {
-        uint64_t left = arg[0] > now ? arg[0] - now : 0;
+        uint64_t left = clock_until(arg[0]);
 
         ts = (struct timespec){ (time_t)(left / NSEC), (long)(left % NSEC) };
         timeout = &ts;
@@ -76,13 +76,14 @@ static int64_t call_deadline(struct sandbox *sb, const uint64_t *arg)
     struct itimerspec spec = { 0 };
 
     if (arg[0] != UINT64_MAX) {
-        uint64_t at = arg[0] ? arg[0] : 1;
+        uint64_t left = clock_until(arg[0]);
 
-        if (at / NSEC > INT32_MAX)
+        if (left / NSEC > INT32_MAX)
             return -EINVAL;
-        spec.it_value = (struct timespec){ (time_t)(at / NSEC), (long)(at % NSEC) };
+        left += left == 0; /* 0 would disarm it */
+        spec.it_value = (struct timespec){ (time_t)(left / NSEC), (long)(left % NSEC) };
     }
-    return timerfd_settime(sb->deadline_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0 ? -errno : 0;
+    return timerfd_settime(sb->deadline_fd, 0, &spec, NULL) < 0 ? -errno : 0;
 }
 
 static void log_backtrace(const uint64_t *trace, size_t count)
