@@ -125,8 +125,10 @@ static long fill_zero(struct mm *mm, struct vma *vma, struct range r, uaddr_t ad
 
 static long anon_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint64_t window)
 {
-    struct range r = around(vma, addr, window);
+    struct range r = around(vma, addr, window), slot = around(vma, addr, HUGE_SIZE);
 
+    if (pt_hook_kept(mm, slot.lo, slot.hi, pte_bits(vma->prot, true)) == 0)
+        return 0;
     vma->next_fault = r.hi;
     if (r.hi - r.lo == HUGE_SIZE && !(vma->flags & VMA_NOHUGE) && map_huge(mm, vma, r.lo))
         return 0;

@@ -15,6 +15,7 @@
 #include "lib/list.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/keep.h"
 
 #define BLOCK_SIZE HUGE_SIZE
 #define BLOCK_FRAMES 512u
@@ -352,7 +353,7 @@ static gpa_t alloc_one(bool *ret_dirty)
     unsigned int i;
     gpa_t gpa;
 
-    if (used_frames >= limit_frames)
+    if (used_frames >= limit_frames && !keep_drop())
         return 0;
     b = partial_block();
     if (!b)
@@ -793,5 +794,7 @@ uint64_t frame_total(void)
 
 uint64_t frame_free_count(void)
 {
-    return limit_frames > used_frames ? limit_frames - used_frames : 0;
+    uint64_t used = used_frames - keep_frames();
+
+    return limit_frames > used ? limit_frames - used : 0;
 }

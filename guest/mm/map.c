@@ -11,6 +11,7 @@
 #include "fs/file.h"
 #include "hypercalls/layout.h"
 #include "mm/frame.h"
+#include "mm/keep.h"
 #include "mm/mm.h"
 #include "mm/pagetable.h"
 #include "mm/rewrite.h"
@@ -240,6 +241,12 @@ static bool hint_is_good(struct mm *mm, uaddr_t addr, uint64_t len)
     return !next || !(next->flags & VMA_GROWSDOWN) || next->start - (addr + len) >= STACK_GUARD_GAP;
 }
 
+/* Is it worth 2 MiB of addresses to be able to keep the page table (mm/keep.h)? */
+static bool has_own_table(const struct map_request *q)
+{
+    return !q->file && q->len >= KEEP_MIN_SIZE && q->len < HUGE_SIZE && (q->prot & PROT_WRITE);
+}
+
 static uaddr_t search_gap(struct mm *mm, const struct map_request *q)
 {
     uaddr_t addr = 0;
@@ -249,6 +256,8 @@ static uaddr_t search_gap(struct mm *mm, const struct map_request *q)
     /* Such that huge pages fit: of anonymous memory, and of files, whose window begins at a multiple as well. */
     if (q->len >= HUGE_SIZE && (q->file ? q->offset : q->len) % HUGE_SIZE == 0)
         addr = vma_find_gap(mm, APP_BASE, mm->mmap_top, q->len, HUGE_SIZE);
+    if (has_own_table(q))
+        addr = vma_find_gap(mm, APP_BASE, mm->mmap_top, HUGE_SIZE, HUGE_SIZE);
     if (!addr)
         addr = vma_find_gap(mm, APP_BASE, mm->mmap_top, q->len, PAGE_SIZE);
     if (!addr)

@@ -9,6 +9,7 @@
 #include "arch/cpu.h"
 #include "lib/log.h"
 #include "mm/frame.h"
+#include "mm/keep.h"
 #include "mm/mm.h"
 
 #define TABLE_ENTRIES 512u
@@ -334,10 +335,52 @@ static void clear_page(struct mm *mm, uaddr_t addr, uint64_t *entry, bool huge, 
         frame_put(old & PTE_ADDR);
 }
 
+/* Put the table of the only 2 MiB that [start, end) touches by, if they have no other pages and it is worth it. */
+static bool keep_whole_table(struct mm *mm, const struct free_range *r)
+{
+    uaddr_t next, slot = ALIGN_DOWN(r->start, HUGE_SIZE);
+    unsigned int count = (unsigned int)((r->end - r->start) >> PAGE_SHIFT);
+    uint64_t *pde, old;
+
+    if (r->end - r->start < KEEP_MIN_SIZE || r->end > slot + HUGE_SIZE || r->floor > slot ||
+        r->ceiling < slot + HUGE_SIZE)
+        return false;
+    pde = find_pde(mm->pml4, slot, &next);
+    old = pde ? *pde : 0;
+    if (!old || is_huge(old) || !keep_table(old & PTE_ADDR, count))
+        return false;
+    WRITE_ONCE(*pde, 0);
+    count_rss(mm, -(int64_t)count);
+    pt_flush_later(mm, r->start);
+    pt_flush_later(mm, r->end - PAGE_SIZE);
+    return true;
+}
+
+long pt_hook_kept(struct mm *mm, uaddr_t start, uaddr_t end, uint64_t bits)
+{
+    unsigned int count = (unsigned int)((end - start) >> PAGE_SHIFT);
+    gpa_t table;
+    uint64_t *pde;
+
+    if (end - start < KEEP_MIN_SIZE)
+        return -ENOENT;
+    pde = make_pde(mm, start);
+    if (!pde)
+        return -ENOMEM;
+    table = *pde ? 0 : keep_find(table_index(start, 1), count, bits);
+    if (!table)
+        return -ENOENT;
+    WRITE_ONCE(*pde, table | PTE_TABLE);
+    count_rss(mm, count);
+    return 0;
+}
+
 long pt_clear(struct mm *mm, uaddr_t start, uaddr_t end, uaddr_t floor, uaddr_t ceiling)
 {
     struct free_range r = { start, end, floor, ceiling };
 
+    if (keep_whole_table(mm, &r))
+        return 0;
     if (split_at(mm, start) < 0 || split_at(mm, end) < 0)
         return -ENOMEM;
     pt_walk(mm, start, end, clear_page, NULL);

@@ -67,6 +67,12 @@ bool pt_set_huge(struct mm *mm, uaddr_t addr, gpa_t gpa, uint64_t bits);
 /* Can addr's 2 MiB hold a huge page: no tables below it yet? */
 bool pt_huge_is_free(const struct mm *mm, uaddr_t addr);
 
+/*
+ * Zeroed pages with these bits for all of [start, end), which lies in 2 MiB where nothing else is mapped, from a table that was kept
+ * when a mapping like this one went (mm/keep.h). -ENOENT: there is none.
+ */
+long pt_hook_kept(struct mm *mm, uaddr_t start, uaddr_t end, uint64_t bits);
+
 /* Make the huge page that covers addr 512 small ones. -ENOMEM. */
 long pt_split(struct mm *mm, uaddr_t addr);
 

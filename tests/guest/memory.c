@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -436,6 +437,74 @@ static void heap(void)
     CHECK_EQUAL(bad, 0);
 }
 
+/* How many of the longs at p aren't value. */
+static size_t others(const char *p, size_t size, long value)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < size; i += sizeof(long))
+        n += *(const long *)(p + i) != value;
+    return n;
+}
+
+static void fill(char *p, size_t size, long value)
+{
+    for (size_t i = 0; i < size; i += sizeof(long))
+        *(long *)(p + i) = value;
+}
+
+/* A child that sees the parent's memory, writes to it, and maps and drops some of its own. */
+static void fork_over(char *p, size_t size, long value)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        size_t bad = others(p, size, value);
+        fill(p, size, ~value);
+        char *own = map(size, PROT_READ | PROT_WRITE, 0);
+        bad += others(own, size, 0);
+        fill(own, size, ~value);
+        munmap(own, size);
+        munmap(p, size);
+        _exit(bad ? 1 : 0);
+    }
+    CHECK_OK(waitpid(child, &status, 0));
+    CHECK_EQUAL(status, 0);
+    CHECK_EQUAL(others(p, size, value), 0);
+}
+
+/* Mappings of the same sizes come and go: each is new, and each that went is gone. */
+static void repeated(void)
+{
+    check_section("repeated");
+    char *live[3] = { NULL };
+    size_t sizes[3] = { 0 };
+    for (long round = 0; round < 60; round++) {
+        size_t slot = (size_t)round % 3, size = (2 + (size_t)round * 7 % 3) * MIB / 2;
+        char *p = live[slot];
+        if (p) {
+            CHECK_EQUAL(others(p, sizes[slot], round - 3), 0);
+            if (round % 10 == 3)
+                CHECK_OK(mprotect(p, sizes[slot] / 2, PROT_READ));
+            CHECK_OK(munmap(p, sizes[slot]));
+            CHECK_EQUAL(touch(p, false), SIGSEGV);
+            CHECK_EQUAL(touch(p + sizes[slot] - 1, true), SIGSEGV);
+        }
+        int exec = round % 8 == 5 ? PROT_EXEC : 0;
+        p = live[slot] = map(size, PROT_READ | PROT_WRITE | exec, 0);
+        sizes[slot] = size;
+        if (round % 4 == 1) /* one page first */
+            CHECK_EQUAL(p[size - PAGE], 0);
+        CHECK_EQUAL(others(p, size, 0), 0);
+        fill(p, size, round);
+        if (round % 9 == 4)
+            fork_over(p, size, round);
+        CHECK_EQUAL(touch(p + size - 1, true), 0);
+        fill(p, size, round);
+    }
+    for (size_t i = 0; i < 3; i++)
+        CHECK_OK(munmap(live[i], sizes[i]));
+}
+
 static void limits(void)
 {
     check_section("limits");
@@ -464,6 +533,7 @@ int main(void)
     advice();
     file_mappings();
     heap();
+    repeated();
     limits();
     return check_done();
 }
