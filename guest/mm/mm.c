@@ -37,28 +37,35 @@ void mm_activate(struct mm *mm)
         return;
     active_mm = mm;
     mm->flush_count = 0;
-    cpu_load_cr3(mm->pml4);
+    pt_load(mm->pml4);
     if (old)
         pt_release_held(old);
 }
 
-struct mm *mm_create(void)
+/* like: the id of the address space that it is a copy of, or 0. */
+static struct mm *create(uint64_t like)
 {
     static uint64_t last_id;
     struct mm *mm = kzalloc(sizeof(*mm));
 
     if (!mm)
         return NULL;
-    mm->pml4 = pt_create();
+    mm->pml4 = pt_create(like);
     if (!mm->pml4) {
         kfree(mm);
         return NULL;
     }
+    mm->like = like;
     mm->refs = 1;
     mm->id = ++last_id;
     vma_tree_init(mm);
     list_push_back(&all_mms, &mm->all_node);
     return mm;
+}
+
+struct mm *mm_create(void)
+{
+    return create(0);
 }
 
 void mm_get(struct mm *mm)
@@ -89,15 +96,14 @@ void mm_put(struct mm *mm)
     if (--mm->refs)
         return;
     if (mm_is_active(mm)) {
-        active_mm = NULL;
-        cpu_load_cr3(BOOT_PML4);
+        active_mm = NULL; /* its tables stay loaded until others are: nobody uses them any more */
         pt_release_held(mm);
     }
     aio_end(mm);
     list_remove(&mm->all_node);
     rewrite_free(mm);
     unmap_all(mm);
-    pt_destroy(mm->pml4);
+    pt_destroy(mm->pml4, mm->like);
     if (mm->exe)
         file_put(mm->exe);
     kfree(mm);
@@ -147,7 +153,7 @@ static long fork_vma(struct mm *parent, struct mm *child, struct vma *vma)
 
 struct mm *mm_fork(struct mm *parent)
 {
-    struct mm *child = mm_create();
+    struct mm *child = create(parent->id);
     struct vma *vma;
     long r = 0;
 

@@ -79,6 +79,7 @@ struct mm {
     uint32_t held_count;
     struct list aio; /* struct aio_context; all zero until the first */
     uint64_t id;               /* never used again */
+    uint64_t like;             /* the id of the one it was forked from; 0: none */
     struct rewrites *rewrites; /* mm/rewrite.h; NULL: no site yet */
 };
 

@@ -51,6 +51,14 @@ uint64_t pte_bits(uint32_t prot, bool write)
 
 /* --- flushes --- */
 
+static gpa_t loaded = BOOT_PML4; /* what CR3 holds */
+
+void pt_load(gpa_t pml4)
+{
+    loaded = pml4;
+    cpu_load_cr3(pml4);
+}
+
 void pt_flush_later(struct mm *mm, uaddr_t addr)
 {
     mm->flush_count++;
@@ -69,7 +77,7 @@ void pt_flush(struct mm *mm)
         cpu_invlpg(mm->flush_addr);
         return;
     }
-    cpu_load_cr3(mm->pml4);
+    pt_load(mm->pml4);
     pt_release_held(mm);
 }
 
@@ -84,7 +92,7 @@ void pt_flush_held(struct mm *mm)
     if (!mm->held_count)
         return;
     if (mm_is_active(mm))
-        cpu_load_cr3(mm->pml4);
+        pt_load(mm->pml4);
     mm->flush_count = 0;
     pt_release_held(mm);
 }
@@ -200,12 +208,40 @@ static void pt_walk(struct mm *mm, uaddr_t start, uaddr_t end, pt_visit visit, v
 
 /* --- tables as a whole --- */
 
-gpa_t pt_create(void)
+/*
+ * Trees of tables, without pages, that forked children of an address space had: the next one needs the same. Software KVM emulates
+ * each write that builds a tree, and remembers for one that comes again what it has translated.
+ */
+#define SPARE_TREES 4u
+#define SPARE_TABLES_MAX 64u
+
+static struct spare_tree {
+    gpa_t pml4; /* 0: none */
+    uint64_t like;
+} spare_trees[SPARE_TREES];
+
+static gpa_t take_spare(uint64_t like)
 {
-    gpa_t gpa = frame_alloc_table();
+    for (unsigned int i = 0; like && i < SPARE_TREES; i++) {
+        gpa_t pml4 = spare_trees[i].pml4;
+
+        if (pml4 && spare_trees[i].like == like) {
+            spare_trees[i].pml4 = 0;
+            return pml4;
+        }
+    }
+    return 0;
+}
+
+gpa_t pt_create(uint64_t like)
+{
+    gpa_t gpa = take_spare(like);
     const uint64_t *boot = gpa_to_ptr(BOOT_PML4);
     uint64_t *table;
 
+    if (gpa)
+        return gpa;
+    gpa = frame_alloc_table();
     if (gpa) {
         table = gpa_to_ptr(gpa);
         WRITE_ONCE(table[SHIM_PML4_INDEX], boot[SHIM_PML4_INDEX]);
@@ -224,10 +260,47 @@ static void free_subtree(uint64_t *table, int level, unsigned int entries)
     }
 }
 
-void pt_destroy(gpa_t pml4)
+static void free_tree(gpa_t pml4)
 {
+    if (pml4 == loaded)
+        pt_load(BOOT_PML4);
     free_subtree(gpa_to_ptr(pml4), LEVEL_PML4, SHIM_PML4_INDEX);
     frame_free_table(pml4);
+}
+
+/* How many tables there are below table, up to a little more than SPARE_TABLES_MAX. */
+static unsigned int count_tables(const uint64_t *table, int level, unsigned int entries)
+{
+    unsigned int count = 0;
+
+    for (unsigned int i = 0; i < entries && count <= SPARE_TABLES_MAX; i++) {
+        if (!table[i])
+            continue;
+        count++;
+        if (level > LEVEL_PD)
+            count += count_tables(table_of(table[i]), level - 1, TABLE_ENTRIES);
+    }
+    return count;
+}
+
+void pt_destroy(gpa_t pml4, uint64_t like)
+{
+    static unsigned int next_out;
+    struct spare_tree *place = NULL;
+
+    if (!like || count_tables(gpa_to_ptr(pml4), LEVEL_PML4, SHIM_PML4_INDEX) > SPARE_TABLES_MAX) {
+        free_tree(pml4);
+        return;
+    }
+    for (unsigned int i = 0; i < SPARE_TREES && !place; i++) {
+        if (!spare_trees[i].pml4)
+            place = &spare_trees[i];
+    }
+    if (!place) {
+        place = &spare_trees[next_out++ % SPARE_TREES];
+        free_tree(place->pml4);
+    }
+    *place = (struct spare_tree){ pml4, like };
 }
 
 struct free_range {
@@ -494,6 +567,8 @@ long pt_copy(struct mm *parent, struct mm *child, uaddr_t start, uaddr_t end, bo
             to = make_pde(child, addr);
             if (!to)
                 return -ENOMEM;
+            if (*to) /* an empty table of a tree that was used before */
+                frame_free_table(*to & PTE_ADDR);
             WRITE_ONCE(*to, share_entry(parent, addr, from, true, shared));
             count_rss(child, TABLE_ENTRIES);
             continue;

@@ -46,8 +46,14 @@ static inline gpa_t pte_gpa(uint64_t entry, uaddr_t addr)
  */
 uint64_t pte_bits(uint32_t prot, bool write);
 
-gpa_t pt_create(void);       /* a top-level table with the shim's entry; 0: no memory */
-void pt_destroy(gpa_t pml4); /* the tables only; the frames must be gone */
+void pt_load(gpa_t pml4); /* into CR3; flushes the TLB */
+
+/*
+ * A top-level table with the shim's entry; 0: no memory. There may be empty tables below it already, those of an address space that
+ * was destroyed with the same like (the id of the one it was forked from; 0: nothing is kept).
+ */
+gpa_t pt_create(uint64_t like);
+void pt_destroy(gpa_t pml4, uint64_t like); /* the tables only; the pages must be gone. CR3 may still hold pml4 */
 
 /*
  * The entry for addr: of 4 KiB, or (*ret_huge) of the 2 MiB page that covers it. NULL: no table
