@@ -27,6 +27,7 @@ part() {
 }
 
 part check-unit
+part check-images
 part check-guest
 part check-e2e
 part check-hw

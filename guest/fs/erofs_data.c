@@ -8,10 +8,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 
-#include <lz4.h>
-
 #define UNPACKED_MAX (16u << 20) /* of one extent: mkfs.erofs makes them 6 MiB long at most */
-#define PACKED_MAX (1024u * 1024)
 #define SCRATCH_KEEP 256u /* pages */
 
 struct erofs_file {
@@ -107,30 +104,6 @@ static bool scratch_reserve(uint8_t **p, size_t *pages, uint64_t bytes)
     return *p != NULL;
 }
 
-static long unpack_plain(const struct erofs_inode *ei, const struct erofs_extent *e, struct scratch *s, uint64_t packed,
-                         uint64_t size)
-{
-    uint64_t shift = ei->interlaced ? e->start % EROFS_BLOCK : 0;
-
-    if (size > packed)
-        return -EUCLEAN;
-    for (uint64_t i = 0; i < size; i++)
-        s->unpacked[i] = s->packed[(i + shift) % packed];
-    return 0;
-}
-
-static long unpack_lz4(const struct erofs_sb *es, struct scratch *s, uint64_t packed, uint64_t size)
-{
-    uint64_t skip = 0;
-
-    while (es->disk.zero_padding && skip < EROFS_BLOCK && s->packed[skip] == 0)
-        skip++;
-    if (skip == EROFS_BLOCK)
-        return -EUCLEAN;
-    return LZ4_decompress_safe_partial((const char *)s->packed + skip, (char *)s->unpacked, (int)(packed - skip), (int)size,
-                                       (int)size) == (int)size ? 0 : -EUCLEAN;
-}
-
 /* Extent i into s->unpacked, as far as byte `end` of the file. */
 static long unpack(const struct inode *inode, size_t i, uint64_t end, struct scratch *s)
 {
@@ -140,14 +113,14 @@ static long unpack(const struct inode *inode, size_t i, uint64_t end, struct scr
     uint64_t size = MIN(extent_end(ei, i), end) - e->start, packed = (uint64_t)e->count * EROFS_BLOCK;
     long err;
 
-    if (size > UNPACKED_MAX || packed > PACKED_MAX || packed == 0)
+    if (size > UNPACKED_MAX || packed > EROFS_PACKED_MAX || packed == 0)
         return -EUCLEAN;
     if (!scratch_reserve(&s->packed, &s->packed_pages, packed) || !scratch_reserve(&s->unpacked, &s->unpacked_pages, size))
         return -ENOMEM;
     err = blkdev_read(es->dev, (uint64_t)e->block * EROFS_BLOCK, s->packed, packed);
     if (err < 0)
         return err;
-    return e->plain ? unpack_plain(ei, e, s, packed, size) : unpack_lz4(es, s, packed, size);
+    return erofs_unpack(&es->disk, e, ei->interlaced, s->packed, s->unpacked, size);
 }
 
 /* The part of [at, at + n), which lies in buf, that belongs to the pages [first, end). */

@@ -15,6 +15,7 @@
 #define EROFS_BLOCK 4096u
 #define EROFS_NAME_MAX 255u
 #define EROFS_HOLE UINT64_MAX
+#define EROFS_PACKED_MAX (1024u * 1024) /* of an extent */
 
 #ifndef EUCLEAN
 #define EUCLEAN 117
@@ -96,6 +97,10 @@ long erofs_dir_find(const struct erofs *fs, const struct erofs_node *dir, const 
 /* All extents of a compressed file, in order, through emit (a failure of which ends it). The first begins at 0. */
 long erofs_extents(const struct erofs *fs, const struct erofs_node *n, bool *ret_interlaced,
                    long (*emit)(void *ctx, const struct erofs_extent *e), void *ctx);
+
+/* The first `size` bytes of an extent, from its e->count blocks. */
+long erofs_unpack(const struct erofs *fs, const struct erofs_extent *e, bool interlaced, const uint8_t *packed, uint8_t *to,
+                  uint64_t size);
 
 /*
  * Attributes, one after the other: calls emit with the whole name and where the value lies, until it returns something other than

@@ -8,16 +8,21 @@
 #include "guest/fs/erofs_index.c"
 #include "guest/fs/erofs_parse.c"
 #undef HEADER_SIZE
+#include "guest/fs/erofs_unpack.c"
 #include "guest/fs/erofs_xattr.c"
 
-#define NODES_MAX 64
+#include <lz4.c>
+
+#define NODES_MAX 256
 #define WORK_MAX 20000u
+#define UNPACK_MAX (4u << 20) /* of all files of an image together */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const uint8_t *image;
 static size_t image_size;
 static unsigned work;
+static uint64_t unpacked;
 
 static long read_image(void *ctx, uint64_t offset, void *buf, size_t n)
 {
@@ -28,14 +33,44 @@ static long read_image(void *ctx, uint64_t offset, void *buf, size_t n)
     return 0;
 }
 
+struct extents {
+    const struct erofs *fs;
+    uint64_t file_size, unpacked;
+    struct erofs_extent last;
+    bool any, interlaced;
+};
+
+/* In memory of just that size, so that a sanitizer sees each byte too many. */
+static void unpack_last(struct extents *x, uint64_t end)
+{
+    uint64_t size = end - x->last.start, packed_size = (uint64_t)x->last.count * EROFS_BLOCK;
+    uint8_t *packed, *unpacked;
+
+    if (size > UNPACK_MAX - x->unpacked || packed_size > EROFS_PACKED_MAX)
+        return;
+    x->unpacked += size;
+    packed = malloc(packed_size);
+    unpacked = malloc(size);
+    if (!packed || !unpacked)
+        abort();
+    if (x->fs->read(x->fs->ctx, (uint64_t)x->last.block * EROFS_BLOCK, packed, packed_size) == 0)
+        erofs_unpack(x->fs, &x->last, x->interlaced, packed, unpacked, size);
+    free(packed);
+    free(unpacked);
+}
+
 static long check_extent(void *ctx, const struct erofs_extent *e)
 {
-    uint64_t *last = ctx;
+    struct extents *x = ctx;
 
-    if ((*last == UINT64_MAX) != (e->start == 0) || (*last != UINT64_MAX && e->start <= *last) ||
-        ((uint64_t)e->block + e->count) * EROFS_BLOCK > image_size)
+    if (x->any ? e->start <= x->last.start : e->start != 0)
         abort();
-    *last = e->start;
+    if (e->start >= x->file_size || ((uint64_t)e->block + e->count) * EROFS_BLOCK > image_size)
+        abort();
+    if (x->any)
+        unpack_last(x, e->start);
+    x->last = *e;
+    x->any = true;
     return ++work > WORK_MAX ? -12 : 0;
 }
 
@@ -71,11 +106,13 @@ static void use_directory(const struct erofs *fs, const struct erofs_node *n, ui
 static void use_data(const struct erofs *fs, const struct erofs_node *n)
 {
     static uint8_t buf[EROFS_BLOCK];
-    uint64_t last = UINT64_MAX, at, run;
-    bool interlaced;
+    struct extents x = { .fs = fs, .file_size = n->size, .unpacked = unpacked };
+    uint64_t at, run;
 
     if (erofs_is_compressed(n)) {
-        erofs_extents(fs, n, &interlaced, check_extent, &last);
+        if (erofs_extents(fs, n, &x.interlaced, check_extent, &x) == 0 && x.any)
+            unpack_last(&x, n->size);
+        unpacked = x.unpacked;
         return;
     }
     for (uint64_t offset = 0; offset < n->size && work < WORK_MAX; offset += run) {
@@ -83,7 +120,9 @@ static void use_data(const struct erofs *fs, const struct erofs_node *n)
             return;
         if (run == 0 || run > n->size - offset || (at != EROFS_HOLE && (at > image_size || run > image_size - at)))
             abort();
-        erofs_read_plain(fs, n, offset, buf, MIN(run, sizeof(buf)));
+        for (uint64_t i = 0; i < run && at != EROFS_HOLE; i += sizeof(buf))
+            if (erofs_read_plain(fs, n, offset + i, buf, MIN(run - i, sizeof(buf))) < 0)
+                break;
     }
 }
 
@@ -96,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     image = data;
     image_size = size;
     work = 0;
+    unpacked = 0;
     if (erofs_open(&fs) < 0)
         return 0;
     nids[0] = fs.root_nid;
