@@ -16,8 +16,11 @@
 #define RUN_MAX 256u               /* requests taken in one go */
 #define RANGE_SECTORS_MAX (1u << 21) /* of one discard or write-zeroes: 1 GiB */
 #define OUT_OF_REQUESTS_NS 1000000u
+/* A chain, header and status with it, must not be longer than the queue (§2.7.5.3.1); Linux's driver takes us at our word. */
+#define SEG_MAX (BLK_QUEUE_SIZE - 2)
 
 _Static_assert(DISK_IOV_MAX >= VIRTQ_CHAIN_MAX, "a chain fits");
+_Static_assert(SEG_MAX + 2 <= VIRTQ_CHAIN_MAX, "the queue takes the longest chain that is announced");
 _Static_assert(BLK_QUEUE_SIZE <= DISK_DEPTH, "the disk takes all requests");
 
 static uint64_t now_ns(void)
@@ -289,7 +292,7 @@ static void fill_config(struct blk *blk)
     struct virtio_blk_config *c = &blk->config;
 
     c->capacity = disk->size / SECTOR;
-    c->seg_max = VIRTQ_CHAIN_MAX - 2;
+    c->seg_max = SEG_MAX;
     c->blk_size = disk->logical_block;
     c->physical_block_exp = (uint8_t)__builtin_ctz(disk->physical_block / disk->logical_block);
     c->min_io_size = (uint16_t)(disk->physical_block / disk->logical_block);

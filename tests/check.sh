@@ -28,6 +28,7 @@ part() {
 
 part check-unit
 part check-images
+part check-driver
 part check-guest
 part check-e2e
 part check-hw

@@ -54,6 +54,32 @@ check-hw: $(VMM) guest-programs ## a share of the tests on hardware KVM (QEMU-TC
 soak: $(VMM) guest-programs ## the long tests: a million kicks, gigabytes through stdio
 	$(TESTS_Q)$(RUN_E2E) --list tests/e2e/cases.list --list tests/guest/cases.list --soak
 
+# --- virtio against what others wrote (docs/virtio.md, "Conformance") ---
+
+CONFORMANCE := $(O)/conformance
+CONFORMANCE_H := tests/conformance/client.h tests/conformance/vhost_user.h
+
+$(CONFORMANCE)/blk_server: tests/conformance/blk_server.c $(CONFORMANCE_H) $(wildcard devices/*.[ch] common/*.[ch])
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(TESTS_Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE -Wall -Wextra -I. -fsanitize=address,undefined \
+		-fno-sanitize-recover=undefined -pthread -o $@ $< $(wildcard devices/*.c common/*.c) -l:liburing.a
+
+# The driver's objects are the shim's own.
+$(CONFORMANCE)/driver_client: tests/conformance/client_host.c tests/conformance/client_guest.c $(CONFORMANCE_H) \
+		$(OBJ)/guest/drivers/virtio_blk.o $(OBJ)/guest/drivers/virtq.o
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(TESTS_Q)$(CC) $(SHIM_CFLAGS) -c -o $@.guest.o tests/conformance/client_guest.c
+	$(TESTS_Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE -Wall -Wextra -I. -static -no-pie -o $@ $< $@.guest.o \
+		$(OBJ)/guest/drivers/virtio_blk.o $(OBJ)/guest/drivers/virtq.o
+
+.PHONY: check-driver check-device
+check-driver: $(CONFORMANCE)/driver_client ## the shim's virtio-blk driver against QEMU's device
+	$(TESTS_Q)tests/conformance/driver_run.sh $<
+check-device: $(CONFORMANCE)/blk_server ## our virtio-blk device against Linux's driver (boots Debian's kernel under QEMU-TCG)
+	$(TESTS_Q)tests/conformance/linux_blk_run.sh $<
+
 # Not a test of CI's: they take half an hour, and not everything passes.
 check-others: $(VMM) ## what others wrote: CPython's and stress-ng's tests, natively and in the VM (long)
 	-$(TESTS_Q)$(TEST_PYTHON) tests/others/run.py --vmm $(VMM) cpython
