@@ -74,21 +74,32 @@ static uint64_t extent_end(const struct erofs_inode *ei, size_t i)
 
 /*
  * Memory for a whole extent. There is one for all, kept from one use to the next unless it has become big: freed frames go back to the
- * host, and touching new ones costs more than unpacking into them.
+ * host, and touching new ones costs more than unpacking into them. It remembers what it holds, because LZ4 can't begin in the midst of an
+ * extent: a reader that takes a long one in many steps would have it unpacked from its beginning for each of them.
  */
 static struct scratch {
     struct mutex lock;
     uint8_t *packed, *unpacked;
     size_t packed_pages, unpacked_pages;
+    const struct superblock *sb; /* whose extent it holds, or held last; NULL: none */
+    uint64_t nid, start;
+    uint64_t size;               /* of the extent's bytes that are there */
 } scratch = { .lock = { NULL, { LIST_INIT(scratch.lock.queue.entries) } } };
 
-static void scratch_trim(struct scratch *s)
+static bool scratch_is_of(const struct scratch *s, const struct inode *inode, uint64_t start)
 {
-    if (s->unpacked_pages <= SCRATCH_KEEP)
+    return s->sb == inode->sb && s->nid == erofs_i(inode)->node.nid && s->start == start;
+}
+
+/* Whoever has read a big extent to its end doesn't need it any more. */
+static void scratch_trim(struct scratch *s, bool at_end)
+{
+    if (s->unpacked_pages <= SCRATCH_KEEP || !at_end)
         return;
     pages_free(s->unpacked, s->unpacked_pages);
     s->unpacked = NULL;
     s->unpacked_pages = 0;
+    s->size = 0;
 }
 
 static bool scratch_reserve(uint8_t **p, size_t *pages, uint64_t bytes)
@@ -104,23 +115,47 @@ static bool scratch_reserve(uint8_t **p, size_t *pages, uint64_t bytes)
     return *p != NULL;
 }
 
-/* Extent i into s->unpacked, as far as byte `end` of the file. */
-static long unpack(const struct inode *inode, size_t i, uint64_t end, struct scratch *s)
+/* Bytes [0, size) of extent i into s->unpacked. */
+static long unpack_to(const struct inode *inode, size_t i, uint64_t size, struct scratch *s)
 {
     const struct erofs_inode *ei = erofs_i(inode);
     const struct erofs_sb *es = erofs_s(inode);
     const struct erofs_extent *e = &ei->extents[i];
-    uint64_t size = MIN(extent_end(ei, i), end) - e->start, packed = (uint64_t)e->count * EROFS_BLOCK;
+    uint64_t packed = (uint64_t)e->count * EROFS_BLOCK;
     long err;
 
-    if (size > UNPACKED_MAX || packed > EROFS_PACKED_MAX || packed == 0)
-        return -EUCLEAN;
+    s->size = 0;
     if (!scratch_reserve(&s->packed, &s->packed_pages, packed) || !scratch_reserve(&s->unpacked, &s->unpacked_pages, size))
         return -ENOMEM;
     err = blkdev_read(es->dev, (uint64_t)e->block * EROFS_BLOCK, s->packed, packed);
-    if (err < 0)
-        return err;
-    return erofs_unpack(&es->disk, e, ei->interlaced, s->packed, s->unpacked, size);
+    if (err == 0)
+        err = erofs_unpack(&es->disk, e, ei->interlaced, s->packed, s->unpacked, size);
+    if (err == 0)
+        s->size = size;
+    return err;
+}
+
+/* Extent i into s->unpacked, at least as far as byte `end` of the file; all of it if somebody comes for more of what was asked for last. */
+static long unpack(const struct inode *inode, size_t i, uint64_t end, struct scratch *s)
+{
+    const struct erofs_extent *e = &erofs_i(inode)->extents[i];
+    uint64_t all = extent_end(erofs_i(inode), i) - e->start, size = MIN(all, end - e->start);
+    bool again = scratch_is_of(s, inode, e->start);
+
+    if (size > UNPACKED_MAX || e->count == 0 || e->count > EROFS_PACKED_MAX / EROFS_BLOCK)
+        return -EUCLEAN;
+    if (again && s->size >= size)
+        return 0;
+    s->sb = inode->sb;
+    s->nid = erofs_i(inode)->node.nid;
+    s->start = e->start;
+    if (again && all <= UNPACKED_MAX) {
+        long err = unpack_to(inode, i, all, s);
+
+        if (err != -ENOMEM)
+            return err;
+    }
+    return unpack_to(inode, i, size, s);
 }
 
 /* The part of [at, at + n), which lies in buf, that belongs to the pages [first, end). */
@@ -160,6 +195,7 @@ static void fill_unpacked(struct inode *inode, uint64_t first, uint64_t end)
     struct erofs_inode *ei = erofs_i(inode);
     struct page_cache *c = &ei->pages;
     uint64_t done = first;
+    bool at_end = false;
     long err = 0;
 
     read_ahead_packed(inode, find_extent(ei, first << PAGE_SHIFT), find_extent(ei, (end << PAGE_SHIFT) - 1));
@@ -170,12 +206,13 @@ static void fill_unpacked(struct inode *inode, uint64_t first, uint64_t end)
         if (start >= end << PAGE_SHIFT)
             break;
         err = unpack(inode, i, end << PAGE_SHIFT, &scratch);
+        at_end = err < 0 || stop <= end << PAGE_SHIFT;
         if (err < 0)
             break;
         spread(c, first, end, start, scratch.unpacked, MIN(stop, end << PAGE_SHIFT) - start);
         done = filled_up_to(c, done, end, stop == ei->node.size ? UINT64_MAX : stop);
     }
-    scratch_trim(&scratch);
+    scratch_trim(&scratch, at_end);
     mutex_unlock(&scratch.lock);
     while (done < end)
         cache_filled(c, done++, err < 0 ? err : -EUCLEAN);
