@@ -63,6 +63,10 @@ static void evict(void)
     list_for_each_safe(p, next, &lru, lru) {
         if (++looked > EVICT_LOOK || done == EVICT_BATCH)
             return;
+        if ((p->state & CACHED_SHARED) && frame_refs(p->gpa) == 1) {
+            p->state &= ~(uint32_t)CACHED_SHARED;
+            cache_mark_dirty(p->cache, p); /* its last change may have been by a mapping that is gone */
+        }
         if (in_use(p)) {
             list_remove(&p->lru);
             list_push_back(&lru, &p->lru);

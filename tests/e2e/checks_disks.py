@@ -4,8 +4,9 @@ import hashlib
 import os
 import random
 import subprocess
+import time
 
-from checks import Failure, check, expect, expect_message, require, start, finish, vmm, wait_line, workdir, write_file
+from checks import Failure, Skip, check, expect, expect_message, require, start, finish, vmm, wait_line, workdir, write_file
 import __main__ as runner
 
 DATA = os.path.join(runner.TOP, 'tests', 'e2e', 'data')
@@ -135,13 +136,18 @@ def disk_options(settings, log):
 
 @check()
 def disk_rate_limit(settings, log):
-    """bps= holds on average: 3 MiB at 2 MiB/s take more than a second."""
+    """bps= and iops= hold on average, after a tenth of a second's worth at once: neither faster nor much slower."""
     with workdir() as path:
         image = make_image(path, 3 << 20)
         result = vmm(settings, log, '--disk', image + ':ro,bps=2M', 'python3', '-c',
                      'import time; t = time.monotonic(); n = len(open("/dev/vda", "rb").read());'
                      'print(n, time.monotonic() - t > 1)')
         expect(result, out=b'3145728 True\n')
+        result = vmm(settings, log, '--disk', image + ':ro,iops=200', 'python3', '-c',
+                     'import mmap, os, time; fd = os.open("/dev/vda", os.O_RDONLY | os.O_DIRECT); b = mmap.mmap(-1, 4096);'
+                     't = time.monotonic(); n = sum(os.preadv(fd, [b], i * 4096) for i in range(220));'
+                     't = time.monotonic() - t; print(n, 0.9 < t < 3 or t)')
+        expect(result, out=b'901120 True\n')
 
 
 @check('hw')
@@ -161,6 +167,68 @@ for at in (1 << 20, 0):
         os.truncate(image, 1 << 16)
         status, out, err = finish_with_input(running, log, b'\n')
         require((status, out) == (0, b'Input/output error\n4096\n'), f'{status} {out!r} {err!r}')
+
+
+@check()
+def disk_mapped_page_forgotten(settings, log):
+    """What a mapping changed after it was last written survives that the page leaves the cache."""
+    program = '''
+import mmap, os
+fd = os.open("/dev/vda", os.O_RDWR)
+m = mmap.mmap(fd, 4096)
+m[:5] = b"first"; m.flush(); m[:5] = b"later"; m.close()
+for at in range(1 << 20, 64 << 20, 1 << 20): os.pread(fd, 1 << 20, at)
+print(os.pread(fd, 5, 0))
+'''
+    with workdir() as path:
+        image = write_file(os.path.join(path, 'disk.img'), b'')
+        os.truncate(image, 64 << 20)
+        expect(vmm(settings, log, '--mem', '64M', '--disk', image, 'python3', '-c', program), out=b"b'later'\n")
+        with open(image, 'rb') as file:
+            require(file.read(5) == b'later', 'the image has not got it')
+
+
+@check()
+def disk_fio(settings, log):
+    """fio verifies what it has written: direct, cached, and many at once."""
+    for engine in (['psync', '--direct=1'], ['psync'], ['libaio', '--iodepth=16', '--direct=1']):
+        with workdir() as path:
+            image = make_image(path, 8 << 20)
+            result = vmm(settings, log, '--disk', image, '/usr/bin/fio', '--name=v', '--filename=/dev/vda', '--rw=randrw',
+                         '--bsrange=512-64k', '--size=8M', '--verify=crc32c', '--verify_fatal=1', '--thread', '--minimal',
+                         f'--ioengine={engine[0]}', *engine[1:])
+            require(result.status == 0 and b'verify' not in result.out + result.err, f'{engine}: {result.out!r} {result.err!r}')
+
+
+@check()
+def disk_full_of_the_host(settings, log):
+    """The host's file system is full below a sparse image: ENOSPC, whichever way it is written; what is there can be read."""
+    program = '''
+import errno, mmap, os
+def err(f, *a):
+    try: return f(*a)
+    except OSError as e: return errno.errorcode[e.errno]
+data = mmap.mmap(-1, 4 << 20); data.write(b"x" * (4 << 20))
+direct = os.open("/dev/vda", os.O_RDWR | os.O_DIRECT)
+written = sum(n for n in (err(os.pwrite, direct, memoryview(data)[:65536], at) for at in range(0, 4 << 20, 65536)) if n == 65536)
+print(err(os.pwrite, direct, memoryview(data)[:65536], 7 << 20), 0 < written <= 1 << 20)
+cached = os.open("/dev/vda", os.O_RDWR)
+print(err(os.pwrite, cached, data, 4 << 20), err(os.fsync, cached), err(os.fsync, cached))
+print(os.pread(cached, 4, 0))
+'''
+    if os.getuid() != 0:
+        raise Skip('needs root, to mount a small file system')
+    with workdir() as path:
+        folder = os.path.join(path, 'full')
+        os.mkdir(folder)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1M', 'none', folder], check=True)
+        try:
+            image = write_file(os.path.join(folder, 'disk.img'), b'')
+            os.truncate(image, 8 << 20)
+            result = vmm(settings, log, '--disk', image, 'python3', '-c', program)
+            expect(result, out=b"ENOSPC True\n4194304 ENOSPC None\nb'xxxx'\n")
+        finally:
+            subprocess.run(['umount', '-l', folder], check=True)  # the disk's ring holds the file a little longer than vmm lives
 
 
 def finish_with_input(process, log, data):
@@ -239,6 +307,61 @@ def erofs_roots(settings, log):
             got = sorted(result.out.decode().splitlines())
             require(got == expected, f'{kind}: {len(got)} files, first difference '
                     f'{next((pair for pair in zip(got, expected) if pair[0] != pair[1]), None)}')
+
+
+PACKAGES = ('bash', 'coreutils', 'dash', 'findutils', 'libacl1', 'libattr1', 'libc6', 'libexpat1', 'libgmp10', 'libpcre2-8-0',
+            'libpython3-stdlib', 'libpython3.11-minimal', 'libpython3.11-stdlib', 'libselinux1', 'libssl3', 'libtinfo6',
+            'python3-minimal', 'python3.11-minimal', 'zlib1g')
+
+
+def make_debian(path):
+    """A root of the files of some packages that are installed here, in Debian's merged layout."""
+    root = os.path.join(path, 'root')
+    for directory in ('usr/bin', 'usr/lib', 'usr/lib64', 'usr/sbin', 'dev', 'etc', 'proc', 'sys', 'tmp'):
+        os.makedirs(os.path.join(root, directory))
+    for link in ('bin', 'lib', 'lib64', 'sbin'):
+        os.symlink('usr/' + link, os.path.join(root, link))
+    names = subprocess.run(['dpkg', '-L', *PACKAGES], capture_output=True, text=True).stdout.split('\n')
+    files = [name[1:] for name in names if name and not os.path.isdir(name) and '/share/' not in name and os.path.lexists(name)]
+    copied = subprocess.run(f'tar -C / -cf - -T - | tar -C {root} --keep-directory-symlink -xf -', shell=True,
+                            input='\n'.join(files).encode(), capture_output=True)
+    require(copied.returncode == 0, f'{copied.stderr!r}')
+    return root
+
+
+@check()
+def erofs_debian_root(settings, log):
+    """bash and python3 from an image of Debian's files; all of them are what the host has."""
+    with workdir() as path:
+        root = make_debian(path)
+        image = make_erofs(path, root, ['-zlz4'])
+        result = vmm(settings, log, '--disk', image + ':ro', '--root-disk', 'vda', '/bin/bash', '-c',
+                     'python3 -Bc "import json, ssl, sys; print(json.dumps([6 * 7, sys.flags.isolated]))"; ls -d /[a-z]* | wc -l; '
+                     'exec find / -xdev -type f -exec sha256sum {} +')
+        lines = result.out.decode().splitlines()
+        require(lines[:1] == ['[42, 0]'], f'{result.status} {lines[:3]} {result.err!r}')
+        got, expected = sorted(lines[2:]), host_view(root)
+        require(len(expected) > 500 and got == expected, f'{len(got)} files of {len(expected)}, first difference '
+                f'{next((pair for pair in zip(got, expected) if pair[0] != pair[1]), None)}')
+
+
+@check()
+def erofs_long_extents(settings, log):
+    """A file in extents of megabytes is unpacked once, not for each step of who reads it."""
+    with workdir() as path:
+        root = make_tree(path)
+        write_file(os.path.join(root, 'data/long'), bytes(20 << 20) + b'not quite the same again ' * 400000)
+        image = make_erofs(path, root, ['-zlz4', '-C1048576'])
+        name = os.path.join(root, 'data/long')
+        started = time.monotonic()
+        result = vmm(settings, log, '--disk', image + ':ro', '--root-disk', 'vda', '/bin/busybox', 'sh', '-c',
+                     'b=/bin/busybox; $b sha256sum /data/long; $b dd if=/data/long bs=5000 2>/dev/null | $b sha256sum;'
+                     '$b dd if=/data/long bs=1000 skip=21000 count=3000 2>/dev/null | $b md5sum')
+        with open(name, 'rb') as file:
+            data = file.read()
+        expected = (f'{digest(name)}  /data/long\n{digest(name)}  -\n{hashlib.md5(data[21000000:24000000]).hexdigest()}  -\n')
+        expect(result, out=expected.encode())
+        require(time.monotonic() - started < 10, f'{time.monotonic() - started:.1f} s: it is unpacked again and again')
 
 
 @check()
