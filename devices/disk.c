@@ -194,10 +194,32 @@ static bool settle(struct disk *disk, struct disk_io *io, int64_t n)
     return true;
 }
 
+/*
+ * What the page cache answers is faster by one plain call than through the ring, which hands a buffered write to a worker thread (60 us
+ * where the write takes two). A read that would wait for the medium says so and goes to the ring; a write may wait, when the host has too
+ * many dirty pages, and then holds up this disk only. True: io is done.
+ */
+static bool did_at_once(struct disk *disk, struct disk_io *io)
+{
+    int64_t n;
+
+    if (io->op == DISK_READ)
+        n = preadv2(disk->fd, io->iov, io->iov_count, (off_t)io->offset, RWF_NOWAIT);
+    else if (io->op == DISK_WRITE && !io->durable)
+        n = pwritev2(disk->fd, io->iov, io->iov_count, (off_t)io->offset, 0);
+    else
+        return false;
+    if (n < 0 && io->op == DISK_READ)
+        return false; /* would wait, or the file system doesn't know the flag, or an error, which the ring will meet too */
+    return settle(disk, io, n < 0 ? -errno : n);
+}
+
 void disk_submit(struct disk *disk, struct disk_io *io)
 {
     disk->under_way++;
     if (disk->ring) {
+        if (did_at_once(disk, io))
+            return;
         disk_ring_submit(disk->ring, io);
         return;
     }

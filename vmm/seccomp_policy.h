@@ -24,8 +24,9 @@
     /* disks: each is a descriptor that was opened before the jail */                             \
     ALLOW(io_uring_enter, "devices/disk_ring.c; the ring does no more than what is listed here")   \
     ALLOW(preadv, "window.c: LOAD; devices/disk.c where there is no io_uring")                     \
-    ALLOW(pwritev2, "the same")                                                                    \
-    ALLOW(pwritev, "the same, as the C library makes it")                                          \
+    ALLOW(preadv2, "devices/disk.c: what the page cache has")                                      \
+    ALLOW(pwritev2, "devices/disk.c: writes")                                                      \
+    ALLOW(pwritev, "devices/disk.c, as the C library makes pwritev2 without flags")                \
     ALLOW(fdatasync, "the same")                                                                   \
     ALLOW(fallocate, "the same")                                                                   \
     ALLOW(pwrite64, "devices/disk.c: zeroes where a file system has no fallocate")                 \
