@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -355,5 +356,57 @@ Test(blk, resets_with_requests_under_way, .init = set_up, .fini = tear_down)
     }
     reg_write(dev, VIRTIO_MMIO_STATUS, 0);
     cr_assert_eq(blk->disk.under_way, 0);
+    virtio_thread_stop(dev);
+}
+
+static void *change_everything(void *arg)
+{
+    const bool *end = arg;
+    uint64_t x = 88172645463325252ull;
+
+    /* Descriptors, rings and headers; the next avail index stays near the last, or the device is broken at once. */
+    while (!__atomic_load_n(end, __ATOMIC_RELAXED)) {
+        size_t at;
+
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        at = x % (sizeof(driver.queue[0]) + 64);
+        if (at >= sizeof(driver.queue[0]))
+            driver.data[at - sizeof(driver.queue[0])] = (uint8_t)(x >> 40);
+        else if (at < sizeof(driver.queue[0].desc))
+            ((uint8_t *)driver.queue[0].desc)[at] = (uint8_t)(x >> 32) & (x & 1 ? 0xff : 7);
+        if (x % 64 == 0)
+            driver_offer(0, (uint16_t)(x >> 50 & 7));
+        if (x % 16 == 0)
+            reg_write(dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    }
+    return NULL;
+}
+
+/* Chains that overlap and change while the device looks at them, at full speed; each time that it asks for a reset it gets one. */
+Test(blk, everything_changes_underneath, .init = set_up, .fini = tear_down)
+{
+    unsigned resets = 0;
+    bool end = false;
+    pthread_t thread;
+
+    cr_assert_eq(virtio_thread_start(dev, NULL), 0);
+    driver_start(dev, FEATURES);
+    cr_assert_eq(pthread_create(&thread, NULL, change_everything, &end), 0);
+    for (int i = 0; i < 500; i++) {
+        usleep(1000);
+        if (reg_read(dev, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET) {
+            driver_start(dev, FEATURES);
+            resets++;
+        }
+    }
+    __atomic_store_n(&end, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    reg_write(dev, VIRTIO_MMIO_STATUS, 0);
+    cr_assert_eq(blk->disk.under_way, 0);
+    cr_assert_gt(resets, 0, "nothing was wrong with it");
+    driver_start(dev, FEATURES);
+    cr_assert_eq(reg_read(dev, VIRTIO_MMIO_STATUS), 15, "it starts again");
     virtio_thread_stop(dev);
 }
