@@ -296,7 +296,7 @@ static int clone_tree(int fd, unsigned flags)
     return (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | flags);
 }
 
-int jail_open_mount(const char *path, bool read_only, bool recursive, bool *ret_own_mount)
+int jail_open_mount(const char *path, bool read_only, bool recursive, bool *ret_own_mount, bool *ret_alone)
 {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
     unsigned at = recursive ? AT_RECURSIVE : 0;
@@ -305,6 +305,7 @@ int jail_open_mount(const char *path, bool read_only, bool recursive, bool *ret_
 
     attr.attr_set |= read_only ? MOUNT_ATTR_RDONLY : 0;
     *ret_own_mount = false;
+    *ret_alone = false;
     if (fd < 0 || !(layers_in_force & JAIL_MOUNT_NS))
         return fd;
     tree = clone_tree(fd, at);
@@ -320,6 +321,7 @@ int jail_open_mount(const char *path, bool read_only, bool recursive, bool *ret_
         return fd;
     close(fd);
     *ret_own_mount = true;
+    *ret_alone = at == 0;
     if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | at, &attr, sizeof(attr)) < 0)
         *ret_own_mount = !read_only; /* flags that it came with may be locked; what counts is that it isn't written */
     return tree;
@@ -327,8 +329,8 @@ int jail_open_mount(const char *path, bool read_only, bool recursive, bool *ret_
 
 int jail_open_proc_fd(void)
 {
-    bool own_mount;
-    int fd = jail_open_mount("/proc/self/fd", true, false, &own_mount);
+    bool own_mount, alone;
+    int fd = jail_open_mount("/proc/self/fd", true, false, &own_mount, &alone);
     struct stat st;
 
     if (fd < 0)

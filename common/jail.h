@@ -75,8 +75,11 @@ void jail_unshare(unsigned layers);
  */
 int jail_open_proc_fd(void);
 
-/* The same for any file: *ret_own_mount tells whether it became a mount of its own (then read_only is enforced by it). */
-int jail_open_mount(const char *path, bool read_only, bool recursive, bool *ret_own_mount);
+/*
+ * The same for any file: *ret_own_mount tells whether it became a mount of its own (then read_only is enforced by it), *ret_alone
+ * whether it is one without any mounts below it.
+ */
+int jail_open_mount(const char *path, bool read_only, bool recursive, bool *ret_own_mount, bool *ret_alone);
 
 /*
  * Make proc_fd (see above, borrowed) root and working directory. All that is left to be named is the process's own

@@ -19,7 +19,8 @@
 #include "hypercalls/p9.h"
 
 #define ENGINE_IN_MAX 8192              /* largest T-message without its bulk */
-#define ENGINE_OUT_MAX (64u << 10)      /* largest R-message without its bulk */
+#define ENGINE_OUT_MAX (257u << 10)     /* largest R-message without its bulk: 256 KiB of Rlist */
+#define ENGINE_SCRATCH_SIZE (64u << 10)
 #define ENGINE_READ_HEADER 11           /* size type tag count */
 #define ENGINE_WRITE_HEADER 23          /* size type tag fid offset count */
 #define ENGINE_DONATED_MAX 4096
@@ -67,7 +68,7 @@ struct engine {
     size_t drop_count;
     uint8_t in[ENGINE_IN_MAX];
     uint8_t out[ENGINE_OUT_MAX];
-    _Alignas(8) uint8_t scratch[ENGINE_OUT_MAX]; /* directory entries */
+    _Alignas(8) uint8_t scratch[ENGINE_SCRATCH_SIZE]; /* directory entries */
 };
 
 /* A message under way in the engine's thread. */

@@ -14,18 +14,30 @@
 
 #define OVERFLOW_ID 65534 /* /proc/sys/kernel/overflowuid is never changed in practice */
 
+/*
+ * File systems whose directories tell the numbers that stat(2) does. Subvolumes (btrfs) and layers (overlayfs) have numbers of
+ * their own.
+ */
+static bool is_plain(uint32_t magic)
+{
+    return magic == EXT4_SUPER_MAGIC || magic == XFS_SUPER_MAGIC || magic == TMPFS_MAGIC || magic == EROFS_SUPER_MAGIC_V1 ||
+           magic == SQUASHFS_MAGIC;
+}
+
 /* procfs has magic links and other processes' memory: it can't be shared. */
-static int check_file_system(int fd)
+static int check_file_system(int fd, bool *ret_plain)
 {
     struct statfs fs;
 
     if (fstatfs(fd, &fs) < 0)
         return -errno;
+    *ret_plain = is_plain((uint32_t)fs.f_type);
     return fs.f_type == PROC_SUPER_MAGIC ? -EOPNOTSUPP : 0;
 }
 
 static int open_one(struct export *x, const struct gofer_export *wanted)
 {
+    bool alone, plain = false;
     struct statx st;
     int err;
 
@@ -36,12 +48,12 @@ static int open_one(struct export *x, const struct gofer_export *wanted)
                           .upper = wanted->upper,
                           .names = wanted->names,
                           .name_count = wanted->name_count };
-    x->fd = jail_open_mount(wanted->host_path, !wanted->writable, wanted->cross_mounts, &x->own_mount);
+    x->fd = jail_open_mount(wanted->host_path, !wanted->writable, wanted->cross_mounts, &x->own_mount, &alone);
     if (x->fd < 0)
         return x->fd;
     err = path_stat(x->fd, "", &st);
     if (!err)
-        err = check_file_system(x->fd);
+        err = check_file_system(x->fd, &plain);
     if (!err && !S_ISREG(st.stx_mode) && !S_ISDIR(st.stx_mode))
         err = -EOPNOTSUPP;
     if (err) {
@@ -52,6 +64,7 @@ static int open_one(struct export *x, const struct gofer_export *wanted)
     x->dev = path_dev(&st);
     x->ino = st.stx_ino;
     x->mnt_id = st.stx_mnt_id;
+    x->plain = alone && plain;
     return 0;
 }
 

@@ -137,14 +137,17 @@ uint64_t path_dev(const struct statx *st)
     return makedev(st->stx_dev_major, st->stx_dev_minor);
 }
 
+uint64_t path_number(const struct export *x, uint64_t ino)
+{
+    return x->upper ? ino ^ UPPER_MIX : ino;
+}
+
 void path_qid(const struct export *x, const struct statx *st, struct p9_qid *ret)
 {
     ret->type = S_ISDIR(st->stx_mode) ? P9_QTDIR : S_ISLNK(st->stx_mode) ? P9_QTSYMLINK : P9_QTFILE;
     /* Changes when the data does: clients compare versions to keep or drop what they cached. */
     ret->version = (uint32_t)st->stx_mtime.tv_sec ^ (st->stx_mtime.tv_nsec << 2) ^ (uint32_t)(st->stx_size << 8);
-    ret->path = st->stx_ino;
-    if (x && x->upper)
-        ret->path ^= UPPER_MIX;
+    ret->path = x ? path_number(x, st->stx_ino) : st->stx_ino;
     /* Files of another file system below the export may have the same inode number. */
     if (x && path_dev(st) != x->dev)
         ret->path ^= (path_dev(st) * DEVICE_MIX) << 32;

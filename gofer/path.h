@@ -29,6 +29,7 @@ struct export {
     bool cross_mounts;    /* mounts below it are part of it */
     bool upper;           /* an overlay's upper layer */
     bool own_mount;       /* fd is a mount of our own, read-only unless writable */
+    bool plain;           /* getdents(2) tells the numbers and types that statx(2) does */
     const char *const *names; /* all that there is at its top, sorted; NULL: everything */
     size_t name_count;
 };
@@ -66,6 +67,7 @@ int path_stat(int fd, const char *name, struct statx *ret);
 
 void path_attr(const struct export *x, const struct path_view *view, const struct statx *st, struct p9_attr *ret);
 void path_qid(const struct export *x, const struct statx *st, struct p9_qid *ret); /* x may be NULL */
+uint64_t path_number(const struct export *x, uint64_t ino); /* the qid's path of a file of the export's own device */
 
 uint64_t path_dev(const struct statx *st);
 

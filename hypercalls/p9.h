@@ -42,6 +42,10 @@
  *             all the same, opened is 0). nwname == 0: the fid itself is cloned (and opened), its attr is sent: npassed is 1.
  *   Treaddirx fid[4] offset[8] count[4]
  *   Rreaddirx count[4] count bytes of entries: attr offset[8] name[s]. If 1024 bytes more would have fit, it is the end.
+ *   Tlist     fid[4] offset[8] count[4] flags[4] nname[2] nname*(name[s])
+ *   Rlist     count[4] count bytes of directories: error[4], and if that is 0, state[1] attr size[4] size bytes of entries
+ *             Entries are Rreaddirx's with P9_LIST_ATTR in flags, else Rreaddir's. nname == 0: the directory fid, which need not be
+ *             open, from offset. Else the directories `name` in it, from their start, as many as fit whole.
  *   Tdonate   fid[4] writable[1]
  *   Rdonate   token[4] size[8]              a descriptor of the open regular file goes to the vmm; token names it
  *   Tioctl    fid[4] cmd[4] in[s]           terminals among the stdio fids only, an allow-list
@@ -119,6 +123,7 @@
     X(214, rename2)                                                                                \
     X(216, tmpfile)                                                                                \
     X(218, sync)                                                                                   \
+    X(220, list)                                                                                   \
     X(230, nsocket)                                                                                \
     X(232, nconnect)                                                                               \
     X(234, nlisten)                                                                                \
@@ -137,6 +142,9 @@ enum p9_type {
 #undef X
 };
 
+#define P9_LIST_ATTR 1u         /* Tlist flags */
+#define P9_LIST_ENDED 1u        /* Rlist state: nothing comes behind these entries */
+#define P9_LIST_SEARCHABLE 2u   /* names may be looked up in it */
 #define P9_WALKX_NO_OPEN 0xffffffffu
 
 /*

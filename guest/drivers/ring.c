@@ -46,6 +46,7 @@ static bool is_short(uint8_t type)
 {
     switch (type) {
     case P9_Twalkx:
+    case P9_Tlist:
     case P9_Twrite:
     case P9_Tsymlink:
         return false;

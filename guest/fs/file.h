@@ -89,7 +89,6 @@ struct file {
     struct dentry *dentry;  /* with mount: the path it was opened by; references */
     struct mount *mount;
     void *data;             /* the implementation's */
-    struct file *outer;     /* directories beneath an overlay: the overlay's file; not counted */
     struct mutex pos_lock;  /* of regular files and directories: pos, across one call */
     uint32_t poll_state;
     void *watchers;         /* epoll.c's items for it */

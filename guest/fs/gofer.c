@@ -215,6 +215,7 @@ void gofer_evict(struct inode *inode)
     if (!gi)
         return;
     lru_remove(gi);
+    gofer_list_evicted(gi);
     gofer_ahead_drop(inode);
     gofer_maps_drop(inode);
     gofer_pages_drop(inode);

@@ -20,6 +20,14 @@
 struct gofer_sb {
     uint32_t root_fid;
     enum boot_cache cache;
+    uint64_t changes;     /* of names, done */
+    uint64_t evictions;   /* of inodes whose attributes a listing that is on its way may have as they were before */
+    uint64_t epoch;       /* attributes in listings of another one don't count */
+    bool attr_wanted;     /* stats follow listings: ask for attributes with them */
+    uint32_t attr_given, attr_used; /* files whose attributes came so, and of those looked at, lately */
+    uint32_t ahead;       /* directories that the last request for a walk in order brought */
+    uint64_t statfs_ns;   /* when the gofer told it; 0: it may have changed since */
+    struct statfs statfs;
     uint64_t credit; /* write-behind: bytes that certainly fit into the file system */
     uint32_t no_credit; /* writes until that is looked at again */
     bool exclusive; /* nobody else changes these files: attributes, names and data are ours to cache */
@@ -55,6 +63,10 @@ struct gofer_inode {
     struct gofer_handle *handle[3];  /* by access mode; a reference each */
     uint32_t open_count;
     bool stale;                      /* attributes must be asked for again */
+    bool modified;                   /* they aren't those that listings had */
+    bool unlistable;                 /* directories: too large to be kept, or refused */
+    uint32_t misses;                 /* names in it that were asked for one by one */
+    struct gofer_listing *listing;   /* directories: all of it, or NULL */
     bool no_acl;                     /* it has no access ACL */
     bool no_map;                     /* can't be donated: read through pages instead */
     bool lost;                       /* the host cut the file under a mapping: ask for its size */
@@ -86,6 +98,14 @@ static inline struct gofer_inode *gofer_i(const struct inode *inode)
 static inline struct gofer_sb *gofer_sb(const struct superblock *sb)
 {
     return sb->data;
+}
+
+/* What we know of the attributes isn't what the gofer would tell. */
+static inline void gofer_set_stale(struct gofer_inode *gi)
+{
+    gi->stale = true;
+    gi->modified = true;
+    gofer_sb(gi->inode->sb)->statfs_ns = 0;
 }
 
 /* The gofer has no descriptor left. It isn't the app's own limit that was reached, so the app is told ENFILE. */
@@ -144,6 +164,8 @@ long gofer_ensure_fid(struct inode *inode);
 /* An own copy of the inode's fid, not opened; to be clunked. */
 long gofer_clone_fid(struct inode *inode, uint32_t *ret);
 int gofer_open(struct inode *inode, struct file *f);
+/* Open it in the gofer, with flags as the host takes them. */
+long gofer_open_handle(struct inode *inode, uint32_t flags, struct gofer_handle **ret);
 void gofer_keep_handle(struct inode *inode, struct gofer_handle *h);
 int gofer_lookup_path(struct inode *dir, const struct name *names, size_t n, uint32_t open_flags, struct inode **ret,
                       bool *ret_negative);
@@ -192,9 +214,42 @@ long gofer_behind_error(struct inode *inode); /* that hasn't been told; it has b
 ssize_t gofer_ahead_read(struct file *f, struct iter *to, uint64_t offset);
 void gofer_ahead_drop(struct inode *inode);
 
+/* --- gofer_list.c --- */
+
+struct gofer_entry {
+    uint64_t ino;
+    uint64_t next;  /* the gofer's offset behind it */
+    uint16_t len;
+    uint8_t type;   /* DT_* */
+    uint8_t flags;
+    char name[];    /* then a p9_attr as it came, if flags say so */
+};
+
+struct gofer_listing;
+
+/* All of a directory of an exclusive mount, with a reference. 0, -errno, or -E2BIG: it is too large, read it piece by piece. */
+long gofer_list_get(struct inode *dir, struct gofer_listing **ret);
+void gofer_list_put(struct gofer_listing *l); /* NULL is fine */
+/* The entry at *pos, which moves behind it; NULL: that was the last. Removed ones are passed over. */
+const struct gofer_entry *gofer_list_next(struct gofer_listing *l, uint32_t *pos);
+/* Move *pos behind the entry that ends at the gofer's offset. False: there is none. */
+bool gofer_list_seek(struct gofer_listing *l, uint64_t offset, uint32_t *pos);
+/*
+ * Look a name up without asking for it, or by asking for its directory's listing. 1: *ret, with a reference; -ENOENT: it isn't there;
+ * 0: not known. open: it is going to be opened, so it will have to be asked for anyway.
+ */
+int gofer_list_lookup(struct inode *dir, const struct name *name, bool open, struct inode **ret);
+bool gofer_list_open(struct inode *dir); /* it is going to be opened: is it listed, or has it been with others beside it? */
+void gofer_list_missed(struct inode *dir);                            /* it was asked for, and isn't there */
+void gofer_list_removed(struct inode *dir, const struct name *name);  /* a name is gone */
+void gofer_list_drop(struct inode *dir);                              /* it has changed in another way */
+void gofer_list_evicted(struct gofer_inode *gi);                      /* before it forgets its place */
+/* Tlist for a directory read piece by piece: entries as Rreaddir's are in buf, of RING_BULK_SIZE. */
+long gofer_list_piece(uint32_t fid, uint64_t offset, void *buf, uint32_t *ret_size, bool *ret_end);
+
 /* --- gofer_dir.c --- */
 
-int gofer_open_dir(struct file *f, struct gofer_handle *h); /* takes the handle on success */
+int gofer_open_dir(struct file *f, struct gofer_handle *h); /* takes the handle on success; NULL: opened when it is needed */
 
 /* --- gofer_map.c --- */
 

@@ -114,7 +114,7 @@ int gofer_setattr(struct inode *inode, const struct attr *attr)
     if (err < 0)
         return (int)err;
     inode_setattr_plain(inode, attr);
-    gofer_i(inode)->stale = true;
+    gofer_set_stale(gofer_i(inode));
     if (attr->valid & ATTR_SIZE) {
         inode->size = attr->size;
         inode_touch(inode, ATTR_MTIME);
@@ -257,7 +257,7 @@ int gofer_setxattr(struct inode *inode, const char *name, const void *value, siz
     else
         err = xattr_finish(fid);
     if (err == 0) {
-        gofer_i(inode)->stale = true;
+        gofer_set_stale(gofer_i(inode));
         gofer_i(inode)->no_acl = false;
     }
     return (int)err;
@@ -271,7 +271,10 @@ int gofer_removexattr(struct inode *inode, const char *name)
 
 /* --- the file system --- */
 
-static int gofer_statfs(struct superblock *sb, struct statfs *ret)
+/* On exclusive mounts an answer holds until the sandbox changes something, or so long: programs ask it of each directory. */
+#define STATFS_FRESH_NS 100000000ull
+
+static int statfs_request(struct superblock *sb, struct statfs *ret)
 {
     struct ring_request *rq = ring_get(P9_Tstatfs);
     uint64_t fsid;
@@ -298,6 +301,22 @@ static int gofer_statfs(struct superblock *sb, struct statfs *ret)
     }
     ring_put(rq);
     return (int)err;
+}
+
+static int gofer_statfs(struct superblock *sb, struct statfs *ret)
+{
+    struct gofer_sb *gs = gofer_sb(sb);
+    uint64_t now = clock_mono_ns();
+    int err = 0;
+
+    if (!gs->exclusive || gs->statfs_ns == 0 || now - gs->statfs_ns > STATFS_FRESH_NS) {
+        gs->statfs_ns = now;
+        err = statfs_request(sb, &gs->statfs);
+        if (err < 0)
+            gs->statfs_ns = 0;
+    }
+    *ret = gs->statfs;
+    return err;
 }
 
 static int gofer_sync(struct superblock *sb)

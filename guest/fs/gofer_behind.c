@@ -32,7 +32,7 @@ static void behind_done(struct ring_request *rq, long error)
         error = count < size ? -ENOSPC : -EIO;
     if (error < 0) {
         gi->behind_error = (int)error;
-        gi->stale = true;
+        gofer_set_stale(gi);
     }
     if (rq->data_out) {
         ring_bulk_put((void *)(uintptr_t)rq->data_out);

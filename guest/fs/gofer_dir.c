@@ -1,28 +1,20 @@
 /*
- * The gofer's file system: reading directories. Entries come with their attributes (Treaddirx), so that the stat of each that
- * usually follows needs no request. A part of the listing is kept with the open file, as the app takes less at a time.
+ * The gofer's file system: reading directories. On exclusive mounts from the listing that is kept (gofer_list.c); others, and
+ * directories too large for that, piece by piece, each kept with the open file, as the app takes less at a time.
  */
 #include "fs/gofer.h"
 
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 
-#define LISTING_SIZE (64u << 10)
-#define LISTING_COUNT (LISTING_SIZE - 64u)
-
-/* The gofer fills a reply as far as entries fit: with this much room left, there are no more. */
-#define LISTING_ROOM 1024u
-
-/* Entries of one directory whose attributes go to the name cache: the rest of a huge one would only push others out. */
-#define OFFER_MAX 8192
-
 struct gofer_dir {
-    struct gofer_handle *handle;
-    uint64_t next;     /* the gofer's offset behind what was read */
-    bool valid;        /* data[pos..size) is what comes at file position file_pos */
-    bool end;          /* and nothing behind it */
+    struct gofer_handle *handle; /* NULL: not opened yet */
+    struct gofer_listing *listing;
+    uint32_t listing_pos; /* of what comes at file position file_pos */
     uint64_t file_pos;
-    uint32_t offered;
+    bool piecewise;       /* until it is read from the start again */
+    bool valid;           /* data[pos..size) is what comes at file_pos */
+    bool end;             /* and nothing behind it */
     uint32_t size, pos;
     uint32_t room;
     uint8_t *data;
@@ -42,47 +34,35 @@ static uint64_t offset_of(uint64_t pos)
     return pos >= INT64_MAX - 2 ? pos : pos - 2;
 }
 
-/* Keep a reply: small listings, which most are, shouldn't hold 64 KiB. */
-static bool keep_listing(struct gofer_dir *d, const void *data, uint32_t size)
+static long need_handle(struct file *f, struct gofer_dir *d)
 {
-    if (d->room < size) {
-        uint8_t *p = krealloc(d->data, size);
-
-        if (!p)
-            return false;
-        d->data = p;
-        d->room = size;
-    }
-    memcpy(d->data, data, size);
-    d->size = size;
-    d->pos = 0;
-    d->valid = true;
-    d->end = size + LISTING_ROOM <= LISTING_COUNT;
-    return true;
+    return d->handle ? 0 : gofer_open_handle(f->inode, O_RDONLY, &d->handle);
 }
+
+/* --- piece by piece --- */
 
 static long fetch(struct gofer_dir *d, uint64_t offset)
 {
-    void *bulk = ring_bulk_get();
-    struct ring_request *rq = ring_get(P9_Treaddirx);
-    uint32_t size;
+    uint8_t *data;
     long err;
 
-    p9_put32(&rq->out, d->handle->fid);
-    p9_put64(&rq->out, offset);
-    p9_put32(&rq->out, LISTING_COUNT);
-    rq->data_in = bulk;
-    rq->data_in_size = LISTING_SIZE;
-    err = ring_call(rq);
-    if (err == 0) {
-        size = p9_get32(&rq->in);
-        if (rq->in.bad || size > LISTING_SIZE)
-            err = -EIO;
-        else if (!keep_listing(d, bulk, size))
-            err = -ENOMEM;
+    if (d->room < RING_BULK_SIZE) {
+        data = kmalloc(RING_BULK_SIZE);
+        if (!data)
+            return -ENOMEM;
+        kfree(d->data);
+        d->data = data;
+        d->room = RING_BULK_SIZE;
     }
-    ring_put(rq);
-    ring_bulk_put(bulk);
+    err = gofer_list_piece(d->handle->fid, offset, d->data, &d->size, &d->end);
+    d->valid = err == 0;
+    d->pos = 0;
+    if (err == 0 && d->size < d->room / 2) { /* small listings, which most are, shouldn't hold so much */
+        data = krealloc(d->data, MAX(d->size, 1u));
+        if (data)
+            d->room = d->size;
+        d->data = data ? data : d->data;
+    }
     return err;
 }
 
@@ -92,42 +72,26 @@ static bool is_dots(const struct p9_str *name)
            (name->len == 2 && name->data[0] == '.' && name->data[1] == '.');
 }
 
-static void offer(struct file *f, struct gofer_dir *d, const struct p9_str *str, const struct p9_attr *attr)
-{
-    struct name name = { str->data, str->len };
-    struct inode *inode;
-
-    if (d->offered >= OFFER_MAX || !gofer_sb(f->inode->sb)->exclusive)
-        return;
-    inode = gofer_inode_get(f->inode->sb, attr, f->inode, &name);
-    if (!inode)
-        return;
-    d->offered++;
-    dir_emit_inode(f, &name, inode);
-}
-
-/* Emit what is in the listing. 0: all of it; 1: the app's buffer is full. */
-static int emit_listing(struct file *f, struct gofer_dir *d, emit_fn emit, void *ctx)
+/* Emit what is in the piece. 0: all of it; 1: the app's buffer is full. */
+static int emit_piece(struct file *f, struct gofer_dir *d, emit_fn emit, void *ctx)
 {
     struct p9_cursor c;
-    struct p9_attr attr;
+    struct p9_qid qid;
     struct p9_str name;
     uint64_t next;
+    uint8_t type;
 
     p9_cursor_init(&c, d->data, d->size);
     c.pos = d->pos;
     while (c.pos < c.size) {
-        p9_get_attr(&c, &attr);
+        qid = p9_get_qid(&c);
         next = p9_get64(&c);
+        type = p9_get8(&c);
         name = p9_get_str(&c);
         if (c.bad || name.len == 0 || name.len > P9_NAME_MAX)
             return -EIO;
-        if (!is_dots(&name)) {
-            if (!emit(ctx, name.data, name.len, attr.qid.path, pos_of(next), mode_to_dtype(attr.mode)))
-                return 1;
-            offer(f, d, &name, &attr);
-        }
-        d->next = next;
+        if (!is_dots(&name) && !emit(ctx, name.data, name.len, qid.path, pos_of(next), type))
+            return 1;
         d->pos = (uint32_t)c.pos;
         f->pos = pos_of(next);
         d->file_pos = f->pos;
@@ -135,13 +99,12 @@ static int emit_listing(struct file *f, struct gofer_dir *d, emit_fn emit, void 
     return 0;
 }
 
-static int gofer_readdir(struct file *f, emit_fn emit, void *ctx)
+static int read_pieces(struct file *f, struct gofer_dir *d, emit_fn emit, void *ctx)
 {
-    struct gofer_dir *d = f->data;
-    long err;
+    long err = need_handle(f, d);
 
-    if (!dir_emit_dots(f, emit, ctx))
-        return 0;
+    if (err < 0)
+        return (int)err;
     for (;;) {
         if (d->valid && d->file_pos == f->pos && d->pos == d->size && d->end)
             return 0;
@@ -153,27 +116,102 @@ static int gofer_readdir(struct file *f, emit_fn emit, void *ctx)
             if (d->size == 0)
                 return 0;
         }
-        err = emit_listing(f, d, emit, ctx);
+        err = emit_piece(f, d, emit, ctx);
         if (err != 0)
             return err < 0 ? (int)err : 0;
     }
+}
+
+/* --- from a listing --- */
+
+static void forget_listing(struct gofer_dir *d)
+{
+    gofer_list_put(d->listing);
+    d->listing = NULL;
+}
+
+/* Be where the file is. 0; -E2BIG: it must be read piece by piece; -errno. */
+static long find_place(struct file *f, struct gofer_dir *d)
+{
+    long err;
+
+    if (d->listing && d->file_pos == f->pos)
+        return 0;
+    if (f->pos == 2)
+        forget_listing(d); /* from the start: what is there now */
+    if (!d->listing) {
+        err = gofer_list_get(f->inode, &d->listing);
+        if (err < 0)
+            return err;
+    }
+    d->listing_pos = 0;
+    if (f->pos != 2 && !gofer_list_seek(d->listing, offset_of(f->pos), &d->listing_pos)) {
+        forget_listing(d);
+        return -E2BIG; /* the host knows what that place is */
+    }
+    d->file_pos = f->pos;
+    return 0;
+}
+
+static long read_listing(struct file *f, struct gofer_dir *d, emit_fn emit, void *ctx)
+{
+    const struct gofer_entry *e;
+    long err = find_place(f, d);
+    uint32_t pos;
+
+    if (err < 0)
+        return err;
+    pos = d->listing_pos;
+    while ((e = gofer_list_next(d->listing, &pos)) != NULL) {
+        if (!emit(ctx, e->name, e->len, e->ino, pos_of(e->next), e->type))
+            return 0;
+        d->listing_pos = pos;
+        f->pos = pos_of(e->next);
+        d->file_pos = f->pos;
+    }
+    return 0;
+}
+
+/* --- the open directory --- */
+
+static int gofer_readdir(struct file *f, emit_fn emit, void *ctx)
+{
+    struct gofer_dir *d = f->data;
+    long err = -E2BIG;
+
+    if (!dir_emit_dots(f, emit, ctx))
+        return 0;
+    if (f->pos == 2)
+        d->piecewise = !gofer_sb(f->inode->sb)->exclusive;
+    if (!d->piecewise)
+        err = read_listing(f, d, emit, ctx);
+    if (err != -E2BIG)
+        return (int)err;
+    d->piecewise = true;
+    return read_pieces(f, d, emit, ctx);
 }
 
 /* Rewinding shows what has changed since. */
 static loff_t gofer_seek_dir(struct file *f, loff_t offset, int whence)
 {
     struct gofer_dir *d = f->data;
+    loff_t pos = seek_dir(f, offset, whence);
 
     d->valid = false;
-    return seek_dir(f, offset, whence);
+    if (pos >= 0 && pos <= 2)
+        forget_listing(d);
+    return pos;
 }
 
 static int gofer_fsync_dir(struct file *f, bool data_only)
 {
     struct gofer_dir *d = f->data;
-    struct ring_request *rq = ring_get(P9_Tfsync);
-    long err;
+    long err = need_handle(f, d);
+    struct ring_request *rq;
 
+    if (err < 0)
+        return (int)err;
+    rq = ring_get(P9_Tfsync);
     p9_put32(&rq->out, d->handle->fid);
     p9_put32(&rq->out, data_only);
     err = ring_call(rq);
@@ -186,6 +224,7 @@ static void gofer_release_dir(struct file *f)
     struct gofer_dir *d = f->data;
 
     f->data = d->handle;
+    gofer_list_put(d->listing);
     kfree(d->data);
     kfree(d);
     gofer_release(f);

@@ -350,7 +350,7 @@ static void written(struct inode *inode, uint64_t end)
     uint64_t old_size = inode->size;
 
     inode_touch(inode, ATTR_MTIME | ATTR_CTIME);
-    gofer_i(inode)->stale = true;
+    gofer_set_stale(gofer_i(inode));
     gofer_pages_drop(inode);
     if (end <= old_size)
         return;
@@ -365,7 +365,7 @@ static ssize_t write_append(struct file *f, struct iter *from, uint64_t *pos)
 
     mutex_lock(&inode->lock);
     if (!gofer_sb(inode->sb)->exclusive) {
-        gofer_i(inode)->stale = true;
+        gofer_set_stale(gofer_i(inode));
         gofer_getattr(inode, STATX_SIZE);
     }
     *pos = inode->size;
@@ -422,7 +422,7 @@ static loff_t gofer_seek(struct file *f, loff_t offset, int whence)
     if ((whence == SEEK_DATA || whence == SEEK_HOLE) && offset >= 0)
         return seek_host(f, offset, whence);
     if (whence == SEEK_END && !gofer_sb(f->inode->sb)->exclusive) {
-        gofer_i(f->inode)->stale = true;
+        gofer_set_stale(gofer_i(f->inode));
         gofer_getattr(f->inode, STATX_SIZE);
     }
     return seek_generic(f, offset, whence);
@@ -466,7 +466,7 @@ static int gofer_fallocate(struct file *f, int mode, uint64_t offset, uint64_t l
     if (err < 0)
         return (int)err;
     inode_touch(inode, ATTR_CTIME);
-    gofer_i(inode)->stale = true;
+    gofer_set_stale(gofer_i(inode));
     gofer_ahead_drop(inode);
     gofer_pages_drop(inode);
     if (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE))

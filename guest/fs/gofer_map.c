@@ -403,7 +403,7 @@ static bool beyond_end(struct inode *inode, uint64_t offset)
 
     if (gi->lost) {
         gi->lost = false;
-        gi->stale = true;
+        gofer_set_stale(gi);
         gofer_maps_retire(inode);
         gofer_getattr(inode, STATX_SIZE);
     } else if (!gofer_sb(inode->sb)->exclusive) {
@@ -470,7 +470,7 @@ int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint
         return (int)page_read(f, offset, ret_gpa);
     }
     if (write)
-        gi->stale = true; /* its mtime moves, we don't see when */
+        gofer_set_stale(gi); /* its mtime moves, we don't see when */
     err = map_get(f->inode, h, writable, &map);
     if (err == 0) {
         *ret_gpa = map->gpa + offset;

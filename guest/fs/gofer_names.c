@@ -20,7 +20,7 @@ static void put_name(struct ring_request *rq, const struct name *name)
 static void dir_changed(struct inode *dir)
 {
     inode_touch(dir, ATTR_MTIME | ATTR_CTIME);
-    gofer_i(dir)->stale = true;
+    gofer_set_stale(gofer_i(dir));
 }
 
 static long call_and_put(struct ring_request *rq)
@@ -53,8 +53,10 @@ static struct inode *new_inode(struct inode *dir, const struct name *name, const
 
     if (!inode)
         return err_ptr(-ENOMEM);
-    gofer_i(inode)->stale = true;
+    gofer_set_stale(gofer_i(inode));
     dir_changed(dir);
+    if (name)
+        gofer_list_drop(dir);
     return inode;
 }
 
@@ -299,10 +301,11 @@ int gofer_link(struct inode *inode, struct inode *dir, const struct name *name)
         return (int)err;
     inode->nlink++;
     inode_touch(inode, ATTR_CTIME);
-    gofer_i(inode)->stale = true;
+    gofer_set_stale(gofer_i(inode));
     if (!gofer_i(inode)->parent)
         gofer_set_place(inode, dir, name);
     dir_changed(dir);
+    gofer_list_drop(dir);
     return 0;
 }
 
@@ -317,6 +320,7 @@ static long before_unlink(struct inode *dir, struct inode *victim)
 static void after_unlink(struct inode *dir, const struct name *name, struct inode *victim)
 {
     if (S_ISDIR(victim->mode)) {
+        gofer_list_drop(victim);
         victim->nlink = 0;
         dir->nlink--;
     } else if (victim->nlink > 0) {
@@ -327,7 +331,7 @@ static void after_unlink(struct inode *dir, const struct name *name, struct inod
     if (victim->nlink == 0)
         inode_unhash(victim); /* the host may use its number again */
     else
-        gofer_i(victim)->stale = true;
+        gofer_set_stale(gofer_i(victim));
 }
 
 static int unlink_at(struct inode *dir, const struct name *name, struct inode *victim, uint32_t flags)
@@ -346,6 +350,7 @@ static int unlink_at(struct inode *dir, const struct name *name, struct inode *v
         return (int)err;
     after_unlink(dir, name, victim);
     dir_changed(dir);
+    gofer_list_removed(dir, name);
     return 0;
 }
 
@@ -399,8 +404,13 @@ int gofer_rename(struct inode *old_dir, const struct name *old_name, struct inod
         new_dir->nlink++;
     }
     inode_touch(inode, ATTR_CTIME);
-    gofer_i(inode)->stale = true;
+    gofer_set_stale(gofer_i(inode));
     dir_changed(old_dir);
     dir_changed(new_dir);
+    gofer_list_drop(new_dir);
+    if (exchange)
+        gofer_list_drop(old_dir);
+    else
+        gofer_list_removed(old_dir, old_name);
     return 0;
 }

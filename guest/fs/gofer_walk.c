@@ -345,6 +345,12 @@ int gofer_lookup_path(struct inode *dir, const struct name *names, size_t n, uin
     size_t count;
     long err;
 
+    if (gofer_sb(dir->sb)->exclusive && n > 0) {
+        int found = gofer_list_lookup(dir, names, n > 1 || flags != P9_WALKX_NO_OPEN, ret);
+
+        if (found != 0)
+            return found;
+    }
     err = walk_call(dir, names, n, flags, &w);
     if (err < 0)
         return (int)err;
@@ -365,6 +371,8 @@ int gofer_lookup_path(struct inode *dir, const struct name *names, size_t n, uin
         return (int)count;
     }
     *ret_negative = w.error == -ENOENT && (!last || S_ISDIR(last->mode));
+    if (*ret_negative && !last && flags != P9_WALKX_NO_OPEN)
+        gofer_list_missed(dir);
     if (count > 0)
         return (int)count;
     return w.error < 0 ? (int)w.error : -EIO;
@@ -394,7 +402,7 @@ static uint32_t host_flags(const struct inode *inode, uint32_t flags)
     return ret;
 }
 
-static long open_handle(struct inode *inode, uint32_t flags, struct gofer_handle **ret)
+long gofer_open_handle(struct inode *inode, uint32_t flags, struct gofer_handle **ret)
 {
     struct p9_str target;
     struct walk w;
@@ -423,8 +431,10 @@ int gofer_open(struct inode *inode, struct file *f)
     if (h) {
         h->refs++;
         gofer_touch(inode);
+    } else if (S_ISDIR(inode->mode) && flags == O_RDONLY && gofer_list_open(inode)) {
+        /* Whoever could list it can open it: when that is needed. */
     } else {
-        err = open_handle(inode, flags, &h);
+        err = gofer_open_handle(inode, flags, &h);
         if (err < 0)
             return (int)err;
         gofer_keep_handle(inode, h);

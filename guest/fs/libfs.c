@@ -19,23 +19,6 @@ bool dir_emit_dots(struct file *f, emit_fn emit, void *ctx)
     return true;
 }
 
-void dir_emit_inode(struct file *f, const struct name *name, struct inode *inode)
-{
-    struct dentry *d;
-
-    if (f->outer) {
-        if (!overlay_offer_inode(f->outer, name, inode))
-            inode_put(inode);
-        return;
-    }
-    d = f->dentry ? dcache_find(f->dentry, name) : NULL;
-    if (d || !f->dentry)
-        inode_put(inode);
-    else
-        d = dcache_add(f->dentry, name, inode);
-    dentry_put(d);
-}
-
 loff_t seek_check(loff_t pos, loff_t max)
 {
     return pos < 0 || pos > max ? -EINVAL : pos;

@@ -95,8 +95,6 @@ int overlay_rename(struct inode *old_dir, const struct name *old_name, struct in
 
 extern const struct file_ops overlay_dir_file_ops;
 
-bool overlay_offer_inode(struct file *outer, const struct name *name, struct inode *lower); /* for dir_emit_inode */
-
 /* Call fn for every name that is visible in the directory until it returns an error. */
 int overlay_for_each(struct inode *dir, int (*fn)(struct inode *dir, const struct name *name, void *arg), void *arg);
 

@@ -158,8 +158,8 @@ static bool collect_lower(void *ctx, const char *name, size_t len, uint64_t ino,
     return !c->full;
 }
 
-/* Pass all entries of a layer's directory to emit. outer: the overlay's open file, for hints; may be NULL. */
-static int list_layer(struct inode *layer, struct file *outer, emit_fn emit, struct collect *c)
+/* Pass all entries of a layer's directory to emit. */
+static int list_layer(struct inode *layer, emit_fn emit, struct collect *c)
 {
     struct file *f = vfs_open_inode(layer, NULL, NULL, O_RDONLY | O_DIRECTORY | O_LARGEFILE);
     uint64_t before;
@@ -167,7 +167,6 @@ static int list_layer(struct inode *layer, struct file *outer, emit_fn emit, str
 
     if (is_err(f))
         return (int)ptr_err(f);
-    f->outer = outer;
     f->pos = FIRST_POS;
     do {
         before = f->pos;
@@ -177,7 +176,7 @@ static int list_layer(struct inode *layer, struct file *outer, emit_fn emit, str
     return c->full ? -ENOMEM : MIN(err, 0);
 }
 
-static int merge(struct inode *dir, struct file *outer, struct merged **ret)
+static int merge(struct inode *dir, struct merged **ret)
 {
     const struct overlay_inode *o = overlay_i(dir);
     struct collect c = { .merged = kzalloc(sizeof(struct merged)), .upper = o->upper };
@@ -186,9 +185,9 @@ static int merge(struct inode *dir, struct file *outer, struct merged **ret)
     if (!c.merged)
         return -ENOMEM;
     if (o->upper)
-        err = list_layer(o->upper, NULL, collect_upper, &c);
+        err = list_layer(o->upper, collect_upper, &c);
     if (err == 0 && o->lower)
-        err = list_layer(o->lower, outer, collect_lower, &c);
+        err = list_layer(o->lower, collect_lower, &c);
     if (err < 0) {
         merged_free(c.merged);
         return err;
@@ -200,7 +199,7 @@ static int merge(struct inode *dir, struct file *outer, struct merged **ret)
 int overlay_for_each(struct inode *dir, int (*fn)(struct inode *dir, const struct name *name, void *arg), void *arg)
 {
     struct merged *m;
-    int err = merge(dir, NULL, &m);
+    int err = merge(dir, &m);
 
     if (err < 0)
         return err;
@@ -235,7 +234,7 @@ static int remove_whiteouts(struct inode *upper, const struct merged *m)
 int overlay_check_empty(struct inode *dir)
 {
     struct merged *m;
-    int err = merge(dir, NULL, &m);
+    int err = merge(dir, &m);
 
     if (err < 0)
         return err;
@@ -252,7 +251,7 @@ int overlay_check_empty(struct inode *dir)
 int overlay_remove_whiteouts(struct inode *dir)
 {
     struct merged *m;
-    int err = merge(dir, NULL, &m);
+    int err = merge(dir, &m);
 
     if (err < 0)
         return err;
@@ -285,7 +284,7 @@ static int restart(struct file *f, struct overlay_dir *d)
 
     drop_state(d);
     if (o->upper && (o->lower || overlay_sb(f->inode)->kept)) /* a kept layer may have whiteouts anywhere */
-        return merge(f->inode, f, &d->merged);
+        return merge(f->inode, &d->merged);
     d->inner = vfs_open_inode(only, NULL, NULL, O_RDONLY | O_DIRECTORY | O_LARGEFILE);
     if (is_err(d->inner)) {
         int err = (int)ptr_err(d->inner);
@@ -293,7 +292,6 @@ static int restart(struct file *f, struct overlay_dir *d)
         d->inner = NULL;
         return err;
     }
-    d->inner->outer = f;
     d->layer = only;
     return 0;
 }
@@ -364,29 +362,3 @@ const struct file_ops overlay_dir_file_ops = {
     .fsync = overlay_dir_fsync,
     .release = overlay_dir_release,
 };
-
-/* A lower layer's readdir brought an inode with it: enter the name, unless it is known or hidden. True: taken. */
-bool overlay_offer_inode(struct file *outer, const struct name *name, struct inode *lower)
-{
-    struct inode *dir = outer->inode, *inode;
-    struct inode *upper = overlay_i(dir)->upper;
-    struct dentry *d = outer->dentry ? dcache_find(outer->dentry, name) : NULL;
-    struct inode *hiding = NULL;
-
-    if (d || !outer->dentry) {
-        dentry_put(d);
-        return false;
-    }
-    if (upper)
-        hiding = overlay_layer_lookup(upper, name);
-    if (hiding) {
-        if (!is_err(hiding))
-            inode_put(hiding);
-        return false;
-    }
-    inode = overlay_inode_get(dir->sb, NULL, lower, dir, name);
-    if (is_err(inode))
-        return false;
-    dentry_put(dcache_add(outer->dentry, name, inode));
-    return true;
-}

@@ -401,9 +401,6 @@ typedef bool (*emit_fn)(void *ctx, const char *name, size_t len, uint64_t ino, u
 /* Emit "." (next_pos 1) and ".." (next_pos 2) while f->pos < 2. False: the buffer is full. Entries then start at 2. */
 bool dir_emit_dots(struct file *f, emit_fn emit, void *ctx);
 
-/* A readdir that learned inodes on the way (with a reference, which this takes) offers them to the name cache. */
-void dir_emit_inode(struct file *f, const struct name *name, struct inode *inode);
-
 loff_t seek_generic(struct file *f, loff_t offset, int whence);  /* regular files by inode->size; HOLE and DATA: no holes */
 loff_t seek_dir(struct file *f, loff_t offset, int whence);      /* SET and CUR, any cookie */
 loff_t seek_check(loff_t pos, loff_t max);

@@ -51,6 +51,33 @@ def posix_semantics(settings, log):
                 raise Failure(f'{kind}: status {got.status}, {got.err!r}\n' + runner.difference(*tables))
 
 
+@check()
+def listings_stay_true(settings, log):
+    """tests/guest/listings.c: what is known from listings, on every mount, then seen from the host and by another sandbox."""
+    program = guest(settings, 'listings')
+    with mounts(program) as (top, kinds):
+        for cache in ('exclusive', 'shared', 'none'):
+            for name in ('few/dir', 'other', 'many'):
+                os.makedirs(f'{top}/{cache}/changed/{name}')
+            for n in range(50):
+                write_file(f'{top}/{cache}/changed/few/{n}', 'x')
+                os.chmod(f'{top}/{cache}/changed/few/{n}', 0o600)
+            write_file(f'{top}/{cache}/changed/few/linked', 'x')
+            os.link(f'{top}/{cache}/changed/few/linked', f'{top}/{cache}/changed/other/linked')
+            for n in range(5000):
+                write_file(f'{top}/{cache}/changed/many/{n}', 'x' * (n % 5))
+        for seed, (kind, (words, place)) in enumerate(kinds.items(), 11):
+            result = vmm(settings, log, *words, '--', place, str(seed), '700', timeout=60 * settings.slow)
+            require(result.status == 0, f'{kind}: {result.out!r} {result.err!r}')
+            if not kind.startswith('bind'):
+                continue
+            folder = f'{top}/{kind.split("=")[1]}'
+            result = vmm(settings, log, '--mem', '64M', *words, '--', '/data/changed', 'evict', timeout=60 * settings.slow)
+            require(result.status == 0, f'{kind}, evicted: {result.out!r} {result.err!r}')
+            want = runner.run([program, folder, 'show'])
+            expect(vmm(settings, log, *words, '--', '/data', 'show'), 0, want.out, b'')
+
+
 @check('soak')
 def a_million_fsx(settings, log):
     """Seeds that were found to matter stay in the list."""

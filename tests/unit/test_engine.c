@@ -621,6 +621,108 @@ Test(engine, readdir_lists_everything_once)
     cr_assert_eq(client_call(&c), -EINVAL, "not one fits");
 }
 
+/* The directories of a Tlist's reply, and the entries in each. */
+struct section {
+    uint32_t error;
+    uint8_t state;
+    uint64_t ino;
+    size_t count;
+    uint64_t last; /* offset */
+};
+
+static size_t list_call(uint32_t fid, uint64_t offset, uint32_t count, uint32_t flags, size_t n, const char *const *names,
+                        struct section *ret)
+{
+    size_t end, sections = 0;
+
+    begin(P9_Tlist, fid);
+    p9_put64(&c.out, offset);
+    p9_put32(&c.out, count);
+    p9_put32(&c.out, flags);
+    p9_put16(&c.out, (uint16_t)n);
+    for (size_t i = 0; i < n; i++)
+        put_text(names[i]);
+    cr_assert_eq(client_call(&c), 0);
+    cr_assert_leq(p9_get32(&c.in), count);
+    while (c.in.pos < c.in.size) {
+        struct section *s = &ret[sections++];
+        struct p9_attr attr;
+
+        *s = (struct section){ .error = p9_get32(&c.in) };
+        if (s->error)
+            continue;
+        s->state = p9_get8(&c.in);
+        p9_get_attr(&c.in, &attr);
+        s->ino = attr.qid.path;
+        end = p9_get32(&c.in);
+        end += c.in.pos;
+        while (c.in.pos < end) {
+            if (flags & P9_LIST_ATTR)
+                p9_get_attr(&c.in, &attr);
+            else
+                p9_get_qid(&c.in);
+            s->last = p9_get64(&c.in);
+            if (!(flags & P9_LIST_ATTR))
+                p9_get8(&c.in);
+            p9_get_str(&c.in);
+            s->count++;
+        }
+        cr_assert_not(c.in.bad);
+        cr_assert_eq(c.in.pos, end);
+    }
+    return sections;
+}
+
+Test(engine, list_reads_directories_that_are_not_open)
+{
+    static const char *const names[] = { "d1", "missing", "file", "link", "d2" };
+    static const char *const outside[] = { ".." };
+    struct section s[8];
+    size_t seen = 0;
+    char name[24];
+    struct stat st;
+
+    put_file("file", "", 0644);
+    cr_assert_eq(symlink("d1", host("link")), 0);
+    cr_assert_eq(mkdir(host("d1"), 0755), 0);
+    cr_assert_eq(mkdir(host("d2"), 0755), 0);
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof(name), "d1/n%04d", i);
+        put_file(name, "", 0644);
+    }
+    for (uint32_t flags = 0; flags <= P9_LIST_ATTR; flags++) {
+        cr_assert_eq(list_call(ROOT, 0, 65536, flags, 0, NULL, s), 1);
+        cr_assert_eq(s[0].count, 6, "with . and ..");
+        cr_assert_eq(s[0].state, P9_LIST_ENDED | P9_LIST_SEARCHABLE);
+        cr_assert_eq(list_call(ROOT, 0, 65536, flags, 5, names, s), 5);
+        stat(host("d1"), &st);
+        cr_assert_eq(s[0].ino, st.st_ino);
+        cr_assert_eq(s[0].count, 202);
+        cr_assert_eq(s[1].error, ENOENT);
+        cr_assert_eq(s[2].error, ENOTDIR);
+        cr_assert(s[3].error == ELOOP || s[3].error == ENOTDIR, "links aren't followed: %u", s[3].error);
+        cr_assert_eq(s[4].count, 2);
+        /* what doesn't fit whole is left out, as is what follows */
+        cr_assert_eq(list_call(ROOT, 0, 4096, flags, 5, names, s), 0);
+    }
+    cr_assert_eq(list_call(ROOT, 0, 4096, 0, 1, outside, s), 1);
+    cr_assert_eq(s[0].error, EINVAL);
+    /* piece by piece */
+    cr_assert_eq(client_walk(&c, ROOT, 10, "d1"), 0);
+    s[0].last = 0;
+    do {
+        cr_assert_eq(list_call(10, s[0].last, 3000, 0, 0, NULL, s), 1);
+        seen += s[0].count;
+    } while (!(s[0].state & P9_LIST_ENDED));
+    cr_assert_eq(seen, 202);
+    begin(P9_Tlist, 10);
+    p9_put64(&c.out, 0);
+    p9_put32(&c.out, 100);
+    p9_put32(&c.out, 0);
+    p9_put16(&c.out, 0);
+    cr_assert_eq(client_call(&c), -EMSGSIZE);
+}
+
 Test(engine, the_root_has_no_parent)
 {
     struct p9_qid here, up = { 0 };
