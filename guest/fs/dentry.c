@@ -8,11 +8,13 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 
-#define DENTRY_HASH_SIZE 8192
+#define DENTRY_HASH_SIZE 8192 /* to begin with: it grows with the names in it */
 #define DENTRY_UNUSED_MIN 4096ul
 #define DENTRY_UNUSED_MAX 65536ul
 
-static struct dentry *dentry_table[DENTRY_HASH_SIZE];
+static struct dentry *first_table[DENTRY_HASH_SIZE];
+static struct dentry **dentry_table = first_table;
+static size_t dentry_table_size = DENTRY_HASH_SIZE, dentry_count;
 static struct list lru = LIST_INIT(lru);
 static size_t lru_count;
 
@@ -31,9 +33,9 @@ static size_t lru_limit(void)
     return MAX(DENTRY_UNUSED_MIN, MIN(DENTRY_UNUSED_MAX, frame_total() / 4));
 }
 
-static void hash_insert(struct dentry *d)
+static void bucket_insert(struct dentry *d)
 {
-    struct dentry **bucket = &dentry_table[d->hash % DENTRY_HASH_SIZE];
+    struct dentry **bucket = &dentry_table[d->hash & (dentry_table_size - 1)];
 
     d->hash_next = *bucket;
     d->hash_link = bucket;
@@ -42,10 +44,39 @@ static void hash_insert(struct dentry *d)
     *bucket = d;
 }
 
+/* Four times as many buckets, if there is memory for them. */
+static void grow_table(void)
+{
+    struct dentry **old = dentry_table;
+    size_t old_size = dentry_table_size;
+    struct dentry **table = kcalloc(old_size * 4, sizeof(*table));
+
+    if (!table)
+        return;
+    dentry_table = table;
+    dentry_table_size = old_size * 4;
+    for (size_t i = 0; i < old_size; i++) {
+        for (struct dentry *d = old[i], *next; d; d = next) {
+            next = d->hash_next;
+            bucket_insert(d);
+        }
+    }
+    if (old != first_table)
+        kfree(old);
+}
+
+static void hash_insert(struct dentry *d)
+{
+    if (++dentry_count > dentry_table_size * 2)
+        grow_table();
+    bucket_insert(d);
+}
+
 static void hash_remove(struct dentry *d)
 {
     if (!d->hash_link)
         return;
+    dentry_count--;
     *d->hash_link = d->hash_next;
     if (d->hash_next)
         d->hash_next->hash_link = d->hash_link;
@@ -173,7 +204,7 @@ struct dentry *dcache_find(struct dentry *parent, const struct name *name)
 {
     uint32_t hash = dentry_hash(parent, name);
 
-    for (struct dentry *d = dentry_table[hash % DENTRY_HASH_SIZE]; d; d = d->hash_next) {
+    for (struct dentry *d = dentry_table[hash & (dentry_table_size - 1)]; d; d = d->hash_next) {
         if (d->hash == hash && d->parent == parent && d->name_len == name->len &&
             memcmp(d->name, name->str, name->len) == 0) {
             dentry_get(d);

@@ -66,6 +66,7 @@ struct gofer_inode {
     bool modified;                   /* they aren't those that listings had */
     bool unlistable;                 /* directories: too large to be kept, or refused */
     uint32_t misses;                 /* names in it that were asked for one by one */
+    uint32_t outdated;               /* listings of it that a new name made useless */
     struct gofer_listing *listing;   /* directories: all of it, or NULL */
     bool no_acl;                     /* it has no access ACL */
     bool no_map;                     /* can't be donated: read through pages instead */

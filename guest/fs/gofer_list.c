@@ -20,6 +20,7 @@
 #define AHEAD_MAX P9_WALK_MAX   /* directories in one request */
 #define MISSES_MIN 2            /* lookups in a directory before it is listed for them */
 #define ATTR_TRIED 64u          /* files whose attributes must have come before they are found to be of no use */
+#define FILL_BACK_OFF_MAX 8u    /* doublings of that */
 #define FILL_SIZE_MAX (64u << 10) /* directories that are larger (st_size) aren't */
 
 #define ENTRY_ATTR 1u    /* its attributes are behind its name */
@@ -224,12 +225,12 @@ void gofer_list_put(struct gofer_listing *l)
     kfree(l);
 }
 
-void gofer_list_drop(struct inode *dir)
+/* It isn't kept any longer; its readers may go on with it. */
+static void detach(struct inode *dir)
 {
     struct gofer_inode *gi = gofer_i(dir);
     struct gofer_listing *l = gi->listing;
 
-    gofer_sb(dir->sb)->changes++;
     if (!l)
         return;
     gi->listing = NULL;
@@ -240,6 +241,13 @@ void gofer_list_drop(struct inode *dir)
     inode_put(dir);
 }
 
+void gofer_list_drop(struct inode *dir)
+{
+    gofer_sb(dir->sb)->changes++;
+    gofer_i(dir)->outdated += gofer_i(dir)->listing != NULL;
+    detach(dir);
+}
+
 static void touch(struct gofer_listing *l)
 {
     list_remove(&l->lru);
@@ -248,10 +256,8 @@ static void touch(struct gofer_listing *l)
 
 static void attach(struct inode *dir, struct gofer_listing *l)
 {
-    uint64_t changes = gofer_sb(dir->sb)->changes;
-
     inode_get(dir);
-    gofer_list_drop(dir);
+    detach(dir);
     gofer_sb(dir->sb)->attr_given += l->attr_files;
     l->owner = dir;
     l->refs++;
@@ -259,8 +265,7 @@ static void attach(struct inode *dir, struct gofer_listing *l)
     list_push_back(&listings, &l->lru);
     total_size += l->room;
     while (total_size > total_max() && list_first(&listings, struct gofer_listing, lru) != l)
-        gofer_list_drop(list_first(&listings, struct gofer_listing, lru)->owner);
-    gofer_sb(dir->sb)->changes = changes; /* that was none of names */
+        detach(list_first(&listings, struct gofer_listing, lru)->owner);
 }
 
 void gofer_list_removed(struct inode *dir, const struct name *name)
@@ -667,7 +672,10 @@ static int take_entry(struct inode *dir, struct gofer_listing *l, const struct g
     return *ret ? 1 : 0;
 }
 
-/* Has it been missed so often that attributes for all of it are cheaper? They would come with this one. */
+/*
+ * Has it been missed so often that attributes for all of it are cheaper? They would come with this one. Where names come and go
+ * a listing doesn't last.
+ */
 static bool fill_is_due(struct inode *dir, struct gofer_listing *l)
 {
     struct gofer_inode *gi = gofer_i(dir);
@@ -675,7 +683,8 @@ static bool fill_is_due(struct inode *dir, struct gofer_listing *l)
 
     if (l)
         return !l->all_attr && l->misses++ >= least + l->count / 64;
-    return !gi->unlistable && dir->size <= FILL_SIZE_MAX && gi->misses++ >= least + (uint32_t)(dir->size / 16384);
+    return !gi->unlistable && dir->size <= FILL_SIZE_MAX &&
+           gi->misses++ >= (least + (uint32_t)(dir->size / 16384)) << MIN(gi->outdated, FILL_BACK_OFF_MAX);
 }
 
 static void fill(struct inode *dir, bool for_directory)

@@ -6,9 +6,11 @@
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 
-#define INODE_HASH_SIZE 4096
+#define INODE_HASH_SIZE 4096 /* to begin with: it grows with the inodes in it */
 
-static struct inode *inode_table[INODE_HASH_SIZE];
+static struct inode *first_table[INODE_HASH_SIZE];
+static struct inode **inode_table = first_table;
+static size_t inode_table_size = INODE_HASH_SIZE, inode_count;
 static uint64_t next_inode_number = 1;
 static uint32_t next_device = 0x20; /* minor of the anonymous devices (major 0), as Linux numbers them */
 
@@ -60,14 +62,13 @@ static struct inode **inode_bucket(const struct superblock *sb, uint64_t key)
 {
     uint64_t h = (key ^ sb->dev << 32) * 0x9e3779b97f4a7c15ull;
 
-    return &inode_table[h >> 52 & (INODE_HASH_SIZE - 1)];
+    return &inode_table[h >> 40 & (inode_table_size - 1)];
 }
 
-void inode_hash(struct inode *inode, uint64_t key)
+static void bucket_insert(struct inode *inode)
 {
-    struct inode **bucket = inode_bucket(inode->sb, key);
+    struct inode **bucket = inode_bucket(inode->sb, inode->hash_key);
 
-    inode->hash_key = key;
     inode->hash_next = *bucket;
     inode->hash_link = bucket;
     if (*bucket)
@@ -75,10 +76,40 @@ void inode_hash(struct inode *inode, uint64_t key)
     *bucket = inode;
 }
 
+/* Four times as many buckets, if there is memory for them. */
+static void grow_table(void)
+{
+    struct inode **old = inode_table;
+    size_t old_size = inode_table_size;
+    struct inode **table = kcalloc(old_size * 4, sizeof(*table));
+
+    if (!table)
+        return;
+    inode_table = table;
+    inode_table_size = old_size * 4;
+    for (size_t i = 0; i < old_size; i++) {
+        for (struct inode *inode = old[i], *next; inode; inode = next) {
+            next = inode->hash_next;
+            bucket_insert(inode);
+        }
+    }
+    if (old != first_table)
+        kfree(old);
+}
+
+void inode_hash(struct inode *inode, uint64_t key)
+{
+    if (++inode_count > inode_table_size * 2)
+        grow_table();
+    inode->hash_key = key;
+    bucket_insert(inode);
+}
+
 void inode_unhash(struct inode *inode)
 {
     if (!inode->hash_link)
         return;
+    inode_count--;
     *inode->hash_link = inode->hash_next;
     if (inode->hash_next)
         inode->hash_next->hash_link = inode->hash_link;

@@ -204,6 +204,16 @@ static void forget(struct dentry *d)
     dentry_unhash(d);
 }
 
+/*
+ * Where a lookup is a request, that the name isn't there any more is worth remembering: files with a short life come back under
+ * the same name. (A dentry for it that can't be had isn't missed.)
+ */
+static void remember_absence(struct dentry *dir, const struct name *name)
+{
+    if (dir->inode->ops->lookup_path && !(dir->sb->flags & (SB_REVALIDATE | SB_NO_NEGATIVE | SB_NO_DCACHE)))
+        dentry_put(dcache_add(dir, name, NULL));
+}
+
 /* inotify sees the file's own end before that of its name, unless somebody still uses it. */
 static void notify_removed(struct dentry *dir, struct dentry *d, const struct name *name, bool directory)
 {
@@ -235,6 +245,7 @@ static int remove_entry(struct dentry *dir, struct dentry *d, const struct name 
         mutex_unlock(&d->inode->lock);
     if (err == 0) {
         forget(d);
+        remember_absence(dir, name);
         notify_removed(dir, d, name, directory);
     }
     return err;
