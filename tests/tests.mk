@@ -81,9 +81,10 @@ check-device: $(CONFORMANCE)/blk_server ## our virtio-blk device against Linux's
 	$(TESTS_Q)tests/conformance/linux_blk_run.sh $<
 
 # Not a test of CI's: they take half an hour, and not everything passes.
-check-others: $(VMM) ## what others wrote: CPython's and stress-ng's tests, natively and in the VM (long)
+check-others: $(VMM) ## what others wrote: CPython's tests, stress-ng's, the kernel's selftests, natively and in the VM (long)
 	-$(TESTS_Q)$(TEST_PYTHON) tests/others/run.py --vmm $(VMM) cpython
 	$(TESTS_Q)$(TEST_PYTHON) tests/others/run.py --vmm $(VMM) stress-ng
+	-$(TESTS_Q)$(TEST_PYTHON) tests/others/run.py --vmm $(VMM) selftests
 
 check-tests: guest-programs ## the tests themselves: compare two native runs
 	$(TESTS_Q)$(RUN_E2E) --list tests/e2e/cases.list --list tests/guest/cases.list --no-checks --native-only

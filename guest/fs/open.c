@@ -284,6 +284,8 @@ static struct file *open_tmpfile(const struct path *dir, uint32_t flags, uint32_
     d->deleted = true;
     f = vfs_open_inode(inode, d, dir->mount, flags & ~(uint32_t)__O_TMPFILE);
     dentry_put(d);
+    if (!is_err(f))
+        f->flags |= __O_TMPFILE; /* for F_GETFL */
     return f;
 }
 

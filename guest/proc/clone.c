@@ -40,6 +40,8 @@ static long check_flags(const struct clone_request *rq)
         return -EINVAL;
     if ((flags & CLONE_PIDFD) && (flags & (CLONE_THREAD | CLONE_DETACHED)))
         return -EINVAL;
+    if ((flags & CLONE_PIDFD) && (flags & CLONE_PARENT_SETTID) && rq->pidfd == rq->parent_tid)
+        return -EINVAL;
     if (flags & CLONE_NAMESPACES)
         return -EPERM;
     return 0;

@@ -62,7 +62,7 @@ static long key_of(uaddr_t addr, bool shared, struct futex_key *ret)
 
     if (addr & 3)
         return -EINVAL;
-    if (!access_ok(addr, 4))
+    if (addr >= APP_END) /* a private one needs no memory to be woken */
         return -EFAULT;
     *ret = (struct futex_key){ (uint64_t)current->mm, addr };
     if (!shared)
@@ -370,10 +370,10 @@ static long pi_try(uaddr_t addr, const struct futex_key *key, bool mark)
         error = user_cmpxchg32(addr, old, new, &seen);
         return error < 0 ? error : seen == old ? 1 : -EAGAIN;
     }
-    if (!mark)
-        return 0;
     if (!thread_find((int)(old & FUTEX_TID_MASK)))
         return -ESRCH;
+    if (!mark)
+        return 0;
     error = user_cmpxchg32(addr, old, old | FUTEX_WAITERS, &seen);
     return error < 0 ? error : seen == old ? 0 : -EAGAIN;
 }
@@ -511,6 +511,8 @@ long futex_cmp_requeue_pi(uaddr_t from, uaddr_t to, bool shared, uint32_t requeu
 
     if (ret == 0)
         ret = key_of(to, shared, &key2);
+    if (ret == 0 && key_equal(&key, &key2))
+        ret = -EINVAL;
     if (ret == 0)
         ret = user_load32(from, &now);
     if (ret < 0)

@@ -314,7 +314,7 @@ SYSCALL_DEFINE4(tee, int, in_fd, int, out_fd, size_t, count, uint32_t, flags)
     if (ret == 0)
         ret = side_begin(&out, out_fd, 0);
     if (ret == 0)
-        ret = do_duplicate(&in, &out, count, flags & SPLICE_F_NONBLOCK);
+        ret = do_duplicate(&in, &out, count, (flags & SPLICE_F_NONBLOCK) || ((in.file->flags | out.file->flags) & O_NONBLOCK));
     return finish(&in, &out, ret);
 }
 

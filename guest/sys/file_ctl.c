@@ -69,9 +69,13 @@ static long get_owner(const struct file *f)
     return f->owner_pid;
 }
 
-/* Kept and told back; no signal is ever sent, since there is no asynchronous readiness to send one for. */
+/* A process or a thread, or a group if it is negative; 0 is nobody. Sockets send it SIGIO (net/socket.c). */
 static long set_owner(struct file *f, int pid)
 {
+    if (pid == INT32_MIN)
+        return -EINVAL;
+    if (pid > 0 ? !thread_find(pid) && !process_find(pid) : pid < 0 && !pgrp_exists(-pid))
+        return -ESRCH;
     f->owner_pid = pid;
     return 0;
 }
@@ -224,9 +228,13 @@ SYSCALL_DEFINE3(ioctl, int, fd, uint32_t, cmd, uint64_t, arg)
 
 SYSCALL_DEFINE2(flock, int, fd, int, operation)
 {
-    struct file *f = fd_get_io(fd);
+    int what = operation & ~LOCK_NB;
+    struct file *f;
     long ret;
 
+    if (what != LOCK_SH && what != LOCK_EX && what != LOCK_UN)
+        return -EINVAL;
+    f = fd_get_io(fd);
     if (!f)
         return -EBADF;
     ret = locks_flock(f, operation);

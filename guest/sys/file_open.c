@@ -89,9 +89,7 @@ static long check_how(const struct open_how *how)
         return -EINVAL;
     if ((how->resolve & RESOLVE_BENEATH) && (how->resolve & RESOLVE_IN_ROOT))
         return -EINVAL;
-    if (how->flags & (O_CREAT | __O_TMPFILE))
-        return how->mode & ~07777ull ? -EINVAL : 0;
-    if (how->mode)
+    if (how->mode & (how->flags & (O_CREAT | __O_TMPFILE) ? ~07777ull : ~0ull))
         return -EINVAL;
     if ((how->flags & O_PATH) && (how->flags & ~path_flags))
         return -EINVAL;

@@ -66,8 +66,7 @@ static long read_deadline(uaddr_t timeout, int command, bool realtime, uint64_t 
 
 static bool may_use_realtime(int command)
 {
-    return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI2 ||
-           command == FUTEX_WAIT_REQUEUE_PI;
+    return command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI2 || command == FUTEX_WAIT_REQUEUE_PI;
 }
 
 static bool takes_timeout(int command)

@@ -351,8 +351,10 @@ SYSCALL_DEFINE2(capget, uaddr_t, header, uaddr_t, data)
     const struct thread *t;
     const struct cred *c;
 
+    if (!data && (pid >= 0 || pid == -EINVAL))
+        return 0; /* a question for the version */
     if (pid < 0)
-        return pid == -EINVAL && !data ? 0 : pid; /* a question for the version */
+        return pid;
     t = pid ? thread_find((int)pid) : current;
     if (!t)
         return -ESRCH;

@@ -321,7 +321,7 @@ SYSCALL_DEFINE5(select, int, n, uaddr_t, in, uaddr_t, out, uaddr_t, except, uadd
     long ret = 0;
 
     if (timeout) {
-        ret = timeval_read(timeout, &ns);
+        ret = timeval_read_long(timeout, &ns);
         deadline_ns = ret == 0 ? deadline_of(ns) : 0;
     }
     if (ret < 0)

@@ -340,7 +340,7 @@ SYSCALL_DEFINE2(setpgid, int, pid, int, pgid)
     struct process *self = current->proc;
     struct process *p = pid ? process_find(pid) : self;
 
-    if (pgid < 0)
+    if (pgid < 0 || (pid < 0 && pgid == 0))
         return -EINVAL;
     if (!p || (p != self && p->parent != self))
         return -ESRCH;
@@ -407,13 +407,9 @@ SYSCALL_DEFINE3(pidfd_getfd, int, pidfd, int, target_fd, uint32_t, flags)
     if (!pf)
         return -EBADF;
     p = pidfd_process(pf);
-    if (!p || (p->cred.uid != current->proc->cred.uid && !capable(CAP_SYS_PTRACE))) {
+    if (!p || p->zombie || !ptrace_may_access(p)) {
         file_put(pf);
-        return p ? -EPERM : -EBADF;
-    }
-    if (p->zombie) {
-        file_put(pf);
-        return -ESRCH;
+        return !p ? -EBADF : p->zombie ? -ESRCH : -EPERM;
     }
     f = file_of_process(p, target_fd);
     file_put(pf);

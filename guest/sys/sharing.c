@@ -5,6 +5,7 @@
 #include "fs/fdtable.h"
 #include "fs/file.h"
 #include "ipc/ipc.h"
+#include "proc/ptrace.h"
 #include "proc/signal.h"
 #include "sys/syscall.h"
 
@@ -94,7 +95,7 @@ SYSCALL_DEFINE5(kcmp, int, pid1, int, pid2, int, type, uint64_t, index1, uint64_
 
     if (!a || !b)
         return -ESRCH;
-    if ((a->proc != current->proc || b->proc != current->proc) && !capable(CAP_SYS_PTRACE))
+    if (!ptrace_may_access(a->proc) || !ptrace_may_access(b->proc))
         return -EPERM;
     if (type < 0 || type >= KCMP_TYPES || type == KCMP_EPOLL_TFD)
         return -EINVAL;

@@ -173,9 +173,15 @@ static siginfo_t own_info(int signo, int code)
     return info;
 }
 
+/* Who isn't there comes before a signal that doesn't exist, and that before permission. */
+static long may_send(const struct process *p, int signo)
+{
+    return signo != 0 && !valid_signal(signo) ? -EINVAL : signal_may_send(p, signo);
+}
+
 static long send_to_process(struct process *p, const siginfo_t *info)
 {
-    long error = signal_may_send(p, info->si_signo);
+    long error = may_send(p, info->si_signo);
 
     if (error < 0 || info->si_signo == 0)
         return error;
@@ -186,18 +192,19 @@ static long send_to_process(struct process *p, const siginfo_t *info)
 static long send_to_many(bool all, int pgid, const siginfo_t *info)
 {
     struct process *p, *tmp;
-    bool found = false, sent = false;
+    bool sent = false;
+    long error = -ESRCH, ret;
 
     list_for_each_safe(p, tmp, &all_processes, all_node) {
         if (all ? p == current->proc : p->pgid != pgid)
             continue;
-        found = true;
-        if (send_to_process(p, info) == 0)
+        ret = send_to_process(p, info);
+        if (ret == 0)
             sent = true;
+        else
+            error = ret;
     }
-    if (!found)
-        return -ESRCH;
-    return sent ? 0 : -EPERM;
+    return sent ? 0 : error;
 }
 
 SYSCALL_DEFINE2(kill, int, pid, int, signo)
@@ -205,8 +212,6 @@ SYSCALL_DEFINE2(kill, int, pid, int, signo)
     siginfo_t info = own_info(signo, SI_USER);
     struct process *p;
 
-    if (signo != 0 && !valid_signal(signo))
-        return -EINVAL;
     if (pid == INT32_MIN)
         return -ESRCH;
     if (pid <= 0)
@@ -227,7 +232,7 @@ static long send_to_thread(int tgid, int tid, const siginfo_t *info)
 
     if (!t || (tgid > 0 && t->proc->pid != tgid))
         return -ESRCH;
-    error = signal_may_send(t->proc, info->si_signo);
+    error = may_send(t->proc, info->si_signo);
     if (error < 0 || info->si_signo == 0 || t->exiting)
         return error;
     return signal_send(t->proc, t, info);
@@ -237,7 +242,7 @@ SYSCALL_DEFINE3(tgkill, int, tgid, int, tid, int, signo)
 {
     siginfo_t info = own_info(signo, SI_TKILL);
 
-    if (tgid <= 0 || tid <= 0 || (signo != 0 && !valid_signal(signo)))
+    if (tgid <= 0 || tid <= 0)
         return -EINVAL;
     return send_to_thread(tgid, tid, &info);
 }
@@ -246,7 +251,7 @@ SYSCALL_DEFINE2(tkill, int, tid, int, signo)
 {
     siginfo_t info = own_info(signo, SI_TKILL);
 
-    if (tid <= 0 || (signo != 0 && !valid_signal(signo)))
+    if (tid <= 0)
         return -EINVAL;
     return send_to_thread(0, tid, &info);
 }
@@ -291,8 +296,9 @@ SYSCALL_DEFINE4(pidfd_send_signal, int, fd, int, signo, uaddr_t, info_addr, uint
     struct process *p;
     struct file *f;
     long error = 0;
+    int claimed;
 
-    if (flags || (signo != 0 && !valid_signal(signo)))
+    if (flags)
         return -EINVAL;
     f = fd_get(fd);
     if (!f)
@@ -302,6 +308,10 @@ SYSCALL_DEFINE4(pidfd_send_signal, int, fd, int, signo, uaddr_t, info_addr, uint
         p = procfs_process(f);
     if (!p)
         error = -EBADF;
+    else if (info_addr && get_user(claimed, info_addr) < 0)
+        error = -EFAULT;
+    else if (info_addr && claimed != signo)
+        error = -EINVAL;
     else if (info_addr)
         error = take_info(signo, info_addr, p->pid, &info);
     if (error == 0)

@@ -29,8 +29,6 @@ SYSCALL_DEFINE5(clone, uint64_t, flags, uaddr_t, stack, uaddr_t, parent_tid, uad
         .tls = tls,
     };
 
-    if ((rq.flags & CLONE_PIDFD) && (rq.flags & CLONE_PARENT_SETTID))
-        return -EINVAL; /* both would go to the same place */
     return clone_current(&rq);
 }
 

@@ -232,7 +232,7 @@ SYSCALL_DEFINE4(clock_nanosleep, int, clock, int, flags, uaddr_t, ts, uaddr_t, r
 
     if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE ||
         clock == CLOCK_MONOTONIC_COARSE)
-        return clock == CLOCK_THREAD_CPUTIME_ID ? -EINVAL : -EOPNOTSUPP;
+        return -EOPNOTSUPP;
     if (clock_read(clock, &now) < 0)
         return -EINVAL;
     if (error < 0)

@@ -36,6 +36,17 @@ long timeval_read(uaddr_t addr, uint64_t *ret_ns)
     return to_ns(tv[0], tv[1], 1000000, ret_ns);
 }
 
+long timeval_read_long(uaddr_t addr, uint64_t *ret_ns)
+{
+    int64_t tv[2], sec;
+
+    if (get_user(tv, addr) < 0)
+        return -EFAULT;
+    if (__builtin_add_overflow(tv[0], tv[1] / 1000000, &sec))
+        return -EINVAL;
+    return to_ns(sec, tv[1] % 1000000, 1000000, ret_ns);
+}
+
 long timespec_write(uaddr_t addr, uint64_t ns)
 {
     uint64_t ts[2] = { ns / NSEC_PER_SEC, ns % NSEC_PER_SEC };

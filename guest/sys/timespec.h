@@ -8,6 +8,7 @@
 long timespec_read(uaddr_t addr, uint64_t *ret_ns);
 long timespec_write(uaddr_t addr, uint64_t ns);
 long timeval_read(uaddr_t addr, uint64_t *ret_ns);
+long timeval_read_long(uaddr_t addr, uint64_t *ret_ns); /* select(2): with more microseconds than make a second */
 long timeval_write(uaddr_t addr, uint64_t ns);
 
 /* Now plus ns on CLOCK_MONOTONIC; never wraps. */

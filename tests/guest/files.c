@@ -117,6 +117,7 @@ static void opening(void)
 
     fd = open(".", O_TMPFILE | O_RDWR, 0600);
     CHECK_OK(fd);
+    CHECK_EQUAL(fcntl(fd, F_GETFL) & (O_TMPFILE | O_ACCMODE), O_TMPFILE | O_RDWR);
     CHECK_EQUAL(write(fd, "tmp", 3), 3);
     CHECK_OK(fstat(fd, &st));
     CHECK_EQUAL(st.st_nlink, 0);
@@ -155,6 +156,12 @@ static void opening(void)
     how = (struct open_how){ .flags = O_RDONLY, .resolve = 1 << 20 };
     CHECK_ERRNO(syscall(SYS_openat2, dir, "f", &how, sizeof(how)), EINVAL);
     CHECK_ERRNO(syscall(SYS_openat2, dir, "f", &how, 8), EINVAL);
+    how = (struct open_how){ .flags = O_PATH | O_CREAT, .mode = 0600 };
+    CHECK_ERRNO(syscall(SYS_openat2, dir, "f", &how, sizeof(how)), EINVAL);
+    how = (struct open_how){ .flags = O_PATH | O_TMPFILE, .mode = 0600 };
+    CHECK_ERRNO(syscall(SYS_openat2, dir, ".", &how, sizeof(how)), EINVAL);
+    how = (struct open_how){ .flags = O_RDONLY | O_CREAT, .mode = 010600 };
+    CHECK_ERRNO(syscall(SYS_openat2, dir, "f", &how, sizeof(how)), EINVAL);
     close(dir);
 }
 

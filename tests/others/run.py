@@ -3,6 +3,7 @@
 
     tests/others/run.py cpython [MODULE...]       CPython's own tests (Debian: libpython3.11-testsuite)
     tests/others/run.py stress-ng [STRESSOR...]   stress-ng's stressors with --verify, one at a time
+    tests/others/run.py selftests [PROGRAM...]    the kernel's own selftests (Debian: linux-source-6.1)
 
 What passes natively has to pass in the VM. Prints a line for each module or stressor, below it the tests
 that passed natively only, and at the end the counts. Logs: build/others. Exit status: 0 if the VM lost nothing.
@@ -15,6 +16,8 @@ import signal
 import subprocess
 import sys
 
+import selftests
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 PYTHON = '/usr/bin/python3.11'
 MODULES = ('test_os test_posix test_signal test_threading test_mmap test_select test_epoll test_fork1 test_tempfile '
@@ -25,11 +28,11 @@ RESULT = re.compile(r'^(test\w*) \(([\w.]+)\)(?: ?\.\.\. ?|\n.*?\.\.\. ?)', re.M
 STATES = re.compile(r'(ok|FAIL|ERROR|skipped|expected failure|unexpected success)\b')
 
 
-def run(command, log, seconds):
+def run(command, log, seconds, cwd=None):
     """Exit status (None: it took too long) and what it wrote."""
     with open(log, 'wb') as out:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                 start_new_session=True)
+                                 start_new_session=True, cwd=cwd)
         try:
             status = child.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -99,16 +102,17 @@ def stress_ng(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', choices=('cpython', 'stress-ng'))
+    parser.add_argument('what', choices=('cpython', 'stress-ng', 'selftests'))
     parser.add_argument('names', nargs='*')
-    parser.add_argument('--vmm', default=os.path.join(TOP, 'build/vmm'))
+    parser.add_argument('--vmm', default=os.path.join(TOP, 'build/vmm'), type=os.path.abspath)
     parser.add_argument('--mem', default='2G')
-    parser.add_argument('--logs', default=os.path.join(TOP, 'build/others'))
+    parser.add_argument('--logs', default=os.path.join(TOP, 'build/others'), type=os.path.abspath)
     parser.add_argument('--seconds', type=int, default=300, help='for one run')
     parser.add_argument('--time', default='1', help="stress-ng's --timeout")
     options = parser.parse_args()
     os.makedirs(options.logs, exist_ok=True)
-    sys.exit((cpython if options.what == 'cpython' else stress_ng)(options) > 0)
+    suites = {'cpython': cpython, 'stress-ng': stress_ng, 'selftests': lambda options: selftests.run_all(options, run)}
+    sys.exit(suites[options.what](options) > 0)
 
 
 if __name__ == '__main__':
