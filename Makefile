@@ -70,6 +70,23 @@ $(OBJ)/lz4.o: $(LZ4)/lz4.h
 $(OBJ)/guest/fs/erofs_unpack.o: SHIM_CFLAGS += -isystem $(LZ4)
 $(OBJ)/guest/fs/erofs_unpack.o: $(LZ4)/lz4.h
 
+# lwIP: its core, for guest/net/lwip_*.c; guest/net/lwip has its settings.
+LWIP := $(SRC)/lwip/src
+LWIP_NAMES := $(addprefix core/,def inet_chksum init ip mem memp netif pbuf raw tcp tcp_in tcp_out timeouts udp) \
+	$(addprefix core/ipv4/,dhcp etharp icmp ip4 ip4_addr ip4_frag) \
+	$(addprefix core/ipv6/,ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag nd6) netif/ethernet
+LWIP_OBJ := $(LWIP_NAMES:%=$(OBJ)/lwip/%.o)
+LWIP_CFLAGS := -Iguest/net/lwip -isystem $(LWIP)/include
+
+$(LWIP)/include/lwip/init.h: $(SRC)/lwip/.fetched ;
+
+$(OBJ)/lwip/%.o: $(LWIP)/include/lwip/init.h $(wildcard guest/net/lwip/*.h guest/net/lwip/arch/*.h)
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(SHIM_CFLAGS) $(LWIP_CFLAGS) -w -c -o $@ $(LWIP)/$*.c
+
+$(OBJ)/guest/net/lwip_%.o: SHIM_CFLAGS += $(LWIP_CFLAGS)
+$(patsubst %.c,$(OBJ)/%.o,$(wildcard guest/net/lwip_*.c)): $(LWIP)/include/lwip/init.h
+
 BUILD_DIR := $(O)
 SECCOMP_SANITIZED := $(filter asan,$(BUILD))
 
@@ -85,9 +102,9 @@ $(OBJ)/guest/%.S.o: guest/%.S
 	@mkdir -p $(@D)
 	$(call say,AS)$(CC) -nostdlib -g -Iguest -I. -MMD -MP -c -o $@ $<
 
-$(O)/shim.elf: $(SHIM_OBJ) $(OBJ)/lz4.o $(VDSO_OBJS) guest/shim.lds
+$(O)/shim.elf: $(SHIM_OBJ) $(OBJ)/lz4.o $(LWIP_OBJ) $(VDSO_OBJS) guest/shim.lds
 	$(call say,LD)$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack \
-		-Wl,--no-warn-rwx-segments -Wl,--no-relax -Wl,-T,guest/shim.lds -o $@ $(SHIM_OBJ) $(OBJ)/lz4.o $(VDSO_OBJS)
+		-Wl,--no-warn-rwx-segments -Wl,--no-relax -Wl,-T,guest/shim.lds -o $@ $(SHIM_OBJ) $(OBJ)/lz4.o $(LWIP_OBJ) $(VDSO_OBJS)
 
 $(O)/shim.bin: $(O)/shim.elf
 	$(call say,BIN)objcopy -O binary $< $@

@@ -53,6 +53,12 @@ struct virtio_model {
 
     /* Descriptor to wait for beside the kick, or -1, and poll(2)'s events. From the thread. */
     int (*pollfd)(struct virtio_device *dev, short *ret_events);
+
+    /*
+     * Is a buffer in this queue work for the device now? Those that wait for something to come from outside are not, unless it is there
+     * already. NULL: always.
+     */
+    bool (*waits_for)(struct virtio_device *dev, unsigned queue);
 };
 
 struct virtio_queue {

@@ -27,10 +27,16 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * NSEC + (uint64_t)t.tv_nsec;
 }
 
+/* The queue, if what is put into it is work; else NULL. */
+static struct virtq *awaited(struct virtio_device *dev, unsigned index)
+{
+    return !dev->model->waits_for || dev->model->waits_for(dev, index) ? virtio_queue(dev, index) : NULL;
+}
+
 static bool has_avail(struct virtio_device *dev)
 {
     for (unsigned i = 0; i < dev->model->queue_count; i++) {
-        struct virtq *q = virtio_queue(dev, i);
+        struct virtq *q = awaited(dev, i);
 
         if (q && virtq_has_avail(q))
             return true;
@@ -44,7 +50,7 @@ static bool enable_notify(struct virtio_device *dev)
     bool any = false;
 
     for (unsigned i = 0; i < dev->model->queue_count; i++) {
-        struct virtq *q = virtio_queue(dev, i);
+        struct virtq *q = awaited(dev, i);
 
         any = (q && virtq_enable_notify(q)) || any;
     }

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 
 #include "common/log.h"
 #include "devices/blk.h"
+#include "devices/net.h"
 #include "hypercalls/devices.h"
 #include "vmm/launch.h"
 
@@ -22,7 +24,7 @@ static unsigned device_count;
 
 unsigned devices_count(const struct options *opt)
 {
-    return (unsigned)opt->disk_count;
+    return (unsigned)opt->disk_count + opt->nic.wanted;
 }
 
 /*
@@ -77,13 +79,50 @@ static int open_disk(struct sandbox *sb, const struct disk_spec *spec)
     return 0;
 }
 
+/* A tap lets through what its network does: 65521 is what a frame of 16-bit length can carry. */
+static uint16_t mtu_of(const struct nic_spec *nic, const struct tap *tap)
+{
+    uint32_t mtu = nic->mtu ? nic->mtu : tap->mtu;
+
+    return (uint16_t)(mtu > 65521 ? 65521 : mtu);
+}
+
+static int open_nic(struct sandbox *sb, const struct nic_spec *nic)
+{
+    struct vnet *net = calloc(1, sizeof(*net));
+    const char *what = nic->tap ? nic->tap : "--nic tap";
+    uint8_t mac[6];
+    int err;
+
+    if (!net) {
+        log_errno(what, ENOMEM);
+        return -1;
+    }
+    err = tap_open(&net->tap, nic->tap);
+    if (err == -ENODEV || err == -ENOTSUP || err == -EBUSY) {
+        log_error(what, err == -ENODEV ? "there is no such tap" : err == -EBUSY ? "is in use" : "no tap with a virtio header");
+        return -1;
+    }
+    if (getrandom(mac, sizeof(mac), 0) != (ssize_t)sizeof(mac))
+        err = -EIO;
+    mac[0] = (uint8_t)((mac[0] & 0xfc) | 2); /* one of our own making */
+    if (!err)
+        err = vnet_init(net, &memory, interrupt, sb, nic->has_mac ? nic->mac : mac, mtu_of(nic, &net->tap), nic->bps);
+    if (err < 0) {
+        log_errno(what, err);
+        return -1;
+    }
+    devices[device_count++] = &net->dev;
+    return 0;
+}
+
 int devices_open(struct sandbox *sb)
 {
     describe_memory(&sb->vm);
     for (size_t i = 0; i < sb->opt->disk_count; i++)
         if (open_disk(sb, &sb->opt->disks[i]) < 0)
             return -1;
-    return 0;
+    return sb->opt->nic.wanted ? open_nic(sb, &sb->opt->nic) : 0;
 }
 
 int devices_start(void)

@@ -7,7 +7,7 @@
 
 #include "vmm/vcpu.h"
 
-/* How many devices these options ask for; they are numbered in this order: disks. */
+/* How many devices these options ask for; they are numbered in this order: disks, the network's. */
 unsigned devices_count(const struct options *opt);
 
 /* Open files and make the devices; after the gofer was started (it must not inherit them), before the jail. 0, or -1 after one line. */

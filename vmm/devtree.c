@@ -97,6 +97,27 @@ static int put_net(void *fdt, const struct net_plan *plan)
     return err;
 }
 
+/* What the device's driver can't ask it: addresses, 17 bytes each with the length of the prefix, and gateways. */
+static int put_nic(void *fdt, const struct nic_spec *nic)
+{
+    uint8_t addrs[NIC_ADDRS_MAX][17], gateways[NIC_GATEWAYS_MAX][16];
+    int err = 0;
+
+    for (size_t i = 0; i < nic->addr_count; i++) {
+        memcpy(addrs[i], nic->addrs[i].addr, 16);
+        addrs[i][16] = nic->addrs[i].prefix;
+    }
+    for (size_t i = 0; i < nic->gateway_count; i++)
+        memcpy(gateways[i], nic->gateways[i].addr, 16);
+    if (nic->addr_count)
+        err |= fdt_property(fdt, "nic-addrs", addrs, (int)(nic->addr_count * sizeof(addrs[0])));
+    if (nic->gateway_count)
+        err |= fdt_property(fdt, "nic-gateways", gateways, (int)(nic->gateway_count * sizeof(gateways[0])));
+    if (nic_wants_dhcp(nic))
+        err |= fdt_property(fdt, "nic-dhcp", NULL, 0);
+    return err;
+}
+
 static int put_chosen(void *fdt, const struct options *opt, const struct view *view, const struct strings *s,
                       unsigned stdio_open)
 {
@@ -121,6 +142,8 @@ static int put_chosen(void *fdt, const struct options *opt, const struct view *v
     err |= fdt_property_u32(fdt, "stdio-open", stdio_open);
     if (opt->net_plan)
         err |= put_net(fdt, opt->net_plan);
+    if (opt->nic.wanted)
+        err |= put_nic(fdt, &opt->nic);
     err |= put_text(fdt, "hostname", opt->hostname);
     err |= put_text(fdt, "cwd", opt->cwd);
     err |= put_text(fdt, "program", view->program);

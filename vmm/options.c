@@ -42,6 +42,7 @@ enum option_id {
     OPT_ALLOW,
     OPT_PUBLISH,
     OPT_NET_RATE,
+    OPT_NIC,
     OPT_MEM,
     OPT_TIMEOUT,
     OPT_CPU_TIME,
@@ -78,6 +79,7 @@ static const struct option long_options[] = {
     { "allow", required_argument, NULL, OPT_ALLOW },
     { "publish", required_argument, NULL, OPT_PUBLISH },
     { "net-rate", required_argument, NULL, OPT_NET_RATE },
+    { "nic", required_argument, NULL, OPT_NIC },
     { "mem", required_argument, NULL, OPT_MEM },
     { "timeout", required_argument, NULL, OPT_TIMEOUT },
     { "cpu-time", required_argument, NULL, OPT_CPU_TIME },
@@ -122,6 +124,7 @@ static const char help_text[] =
     "  --publish [ADDR:]HOSTPORT:PORT[/udp]  a port of the host's leads to one inside\n"
     "  --net=host-loopback    the host's own addresses too; 169.254.53.1 is its 127.0.0.1\n"
     "  --net-rate SIZE        bytes a second, each way\n"
+    "  --nic tap[=NAME][,OPT,…]  instead: packets of its own, on a tap; addr=ADDR/LEN (else DHCP), gw=, dns=, …\n"
     "Limits\n"
     "  --mem SIZE             memory, such as 512M (default: 2G)\n"
     "  --timeout DUR          wall time, such as 500ms, 30s, 5m\n"
@@ -439,6 +442,8 @@ static int parse_one(struct options *opt, int id, char *arg)
         if (!parse_size(arg, &opt->net.rate) || opt->net.rate < NET_RATE_MIN)
             return bad_value("--net-rate", arg, "a size of 1K or more");
         return 0;
+    case OPT_NIC:
+        return nic_parse(&opt->nic, arg);
     case OPT_MEM:
         if (!parse_size(arg, &v))
             return bad_value("--mem", arg, "a size such as 512M");
@@ -522,6 +527,16 @@ static int check_root(const struct options *opt)
     return 0;
 }
 
+static int check_network(const struct options *opt)
+{
+    const struct net_options *n = &opt->net;
+
+    if (!opt->nic.wanted || !(n->outgoing || n->publish_count || n->rate))
+        return 0;
+    log_error("--nic", "excludes %s", n->rate ? "--net-rate" : n->publish_count ? "--publish" : n->allow_count ? "--allow" : "--net");
+    return -1;
+}
+
 int options_parse(struct options *opt, int argc, char **argv)
 {
     static const char *env[ENV_MAX + 1]; /* options are parsed once in a process */
@@ -550,7 +565,7 @@ int options_parse(struct options *opt, int argc, char **argv)
     }
     if (opt->show_version)
         return 1;
-    if (check_root(opt) < 0)
+    if (check_root(opt) < 0 || check_network(opt) < 0)
         return -1;
     opt->argv = argv + optind;
     opt->argc = argc - optind;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/roles.h"
+#include "vmm/nic.h"
 
 /* Exit statuses of vmm itself, as docker run has them. */
 enum { STATUS_VMM_ERROR = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
@@ -54,6 +55,7 @@ struct options {
     size_t mount_count;
     struct disk_spec disks[DISK_SPEC_MAX];
     size_t disk_count;
+    struct nic_spec nic;
     const char *root_disk; /* "vda": the root is the file system on it */
     const char **env;      /* K=V; static */
     size_t env_count;

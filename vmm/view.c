@@ -124,6 +124,14 @@ static int add_host_path(struct view *v, const char *path)
                       path, S_ISDIR(st.st_mode));
 }
 
+static void resolv_conf(const struct options *opt, char *text, size_t size)
+{
+    if (opt->nic.wanted)
+        nic_resolv_conf(&opt->nic, text, size);
+    else
+        net_resolv_conf(opt->net_plan, text, size);
+}
+
 static int add_made_up_files(struct view *v, const struct options *opt)
 {
     char text[512], more[128];
@@ -151,7 +159,7 @@ static int add_made_up_files(struct view *v, const struct options *opt)
     snprintf(text, sizeof(text), "%s\n", opt->hostname);
     if (!status)
         status = add_text(v, VIEW_FILE, "/etc/hostname", text);
-    net_resolv_conf(opt->net_plan, text, sizeof(text));
+    resolv_conf(opt, text, sizeof(text));
     if (!status)
         status = add_text(v, VIEW_FILE, "/etc/resolv.conf", text);
     if (!status)
@@ -185,13 +193,14 @@ static int add_default_view(struct view *v, const struct options *opt)
 /* A root of the user's own has the name servers of another network; they don't exist in here. */
 static int add_resolv_conf(struct view *v, const struct options *opt)
 {
-    char path[PATH_MAX], text[128];
+    char path[PATH_MAX], text[256];
     struct stat st;
 
-    if (!opt->net_plan || !opt->net_plan->outgoing || snprintf(path, sizeof(path), "%s/etc", opt->root) >= PATH_MAX ||
-        lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+    if (!opt->nic.wanted && (!opt->net_plan || !opt->net_plan->outgoing))
         return 0;
-    net_resolv_conf(opt->net_plan, text, sizeof(text));
+    if (opt->root && (snprintf(path, sizeof(path), "%s/etc", opt->root) >= PATH_MAX || lstat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
+        return 0;
+    resolv_conf(opt, text, sizeof(text));
     return add_text(v, VIEW_FILE, "/etc/resolv.conf", text);
 }
 
@@ -301,6 +310,8 @@ int view_build(struct view *view, const struct options *opt)
     *view = (struct view){ .program = opt->program };
     if (opt->root_disk) {
         status = add_text(view, VIEW_DISK, "/", opt->root_disk);
+        if (!status && opt->nic.wanted)
+            status = add_resolv_conf(view, opt);
     } else if (opt->root) {
         status = add_root(view, opt);
         if (!status)

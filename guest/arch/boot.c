@@ -10,6 +10,7 @@
 #include "mm/frame.h"
 #include "mm/rewrite.h"
 #include "net/gofer.h"
+#include "net/stack.h"
 #include "proc/process.h"
 #include "proc/sched.h"
 #include "sys/strace.h"
@@ -36,6 +37,7 @@ _Noreturn void shim_main(void)
     ring_init();
     gofer_net_init();
     virtio_init();
+    stack_configure();
     vfs_init();
     report.boot_tsc[PHASE_ROOT] = rdtsc();
     process_start(boot_info.program, boot_info.cwd, boot_info.uid, boot_info.gid);

@@ -103,6 +103,11 @@ static void parse_chosen(const struct fdt_node *chosen)
     b->poll_needs_exit = fdt_prop(chosen, "single-host-cpu", &len);
     b->publish = fdt_prop(chosen, "publish", &len);
     b->publish_count = b->publish ? len / 4 : 0;
+    b->nic_addrs = fdt_prop(chosen, "nic-addrs", &len);
+    b->nic_addr_count = b->nic_addrs ? len / 17 : 0;
+    b->nic_gateways = fdt_prop(chosen, "nic-gateways", &len);
+    b->nic_gateway_count = b->nic_gateways ? len / 16 : 0;
+    b->nic_dhcp = fdt_prop(chosen, "nic-dhcp", &len);
     b->net_v6 = fdt_prop(chosen, "net-v6", &len);
     b->hostname = fdt_prop_str(chosen, "hostname");
     b->cwd = fdt_prop_str(chosen, "cwd");

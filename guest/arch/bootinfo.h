@@ -69,6 +69,11 @@ struct boot_info {
     const uint8_t *publish; /* 4 bytes each: port (big-endian), 1 for datagrams, 0 */
     size_t publish_count;
     bool net_v6;            /* the host has IPv6 */
+    const uint8_t *nic_addrs;    /* 17 bytes each: an address (IPv4 mapped) and the length of its prefix */
+    size_t nic_addr_count;
+    const uint8_t *nic_gateways; /* 16 bytes each */
+    size_t nic_gateway_count;
+    bool nic_dhcp;
     struct boot_device devices[BOOT_DEVICE_MAX];
     size_t device_count;
 };

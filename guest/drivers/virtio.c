@@ -5,6 +5,7 @@
 #include "arch/cpu.h"
 #include "drivers/ring.h"
 #include "drivers/virtio_blk.h"
+#include "drivers/virtio_net.h"
 #include "hypercalls/devices.h"
 #include "lib/kmalloc.h"
 #include "lib/log.h"
@@ -141,6 +142,8 @@ static void probe(const struct boot_device *boot)
     dev->id = reg_read(dev, VIRTIO_MMIO_DEVICE_ID);
     if (dev->id == VIRTIO_ID_BLOCK)
         virtio_blk_probe(dev);
+    else if (dev->id == VIRTIO_ID_NET)
+        virtio_net_probe(dev);
 }
 
 void virtio_init(void)
@@ -180,7 +183,7 @@ void virtio_notify(struct virtio_vq *q)
 
 void virtio_watch(struct virtio_vq *q)
 {
-    if (listening && q->out > 0)
+    if (listening && q->out > 0 && !q->quiet)
         virtq_arm(&q->vq);
 }
 
@@ -197,10 +200,18 @@ static bool poll_queue(struct virtio_vq *q)
             any = true;
         }
         /* used_event must follow, or the next completion would come unannounced; then look again. */
-        if (listening && q->out > 0)
-            virtq_arm(&q->vq);
+        if (q->quiet)
+            virtq_disarm(&q->vq);
+        else
+            virtio_watch(q);
     } while (virtq_has_used(&q->vq));
     return any;
+}
+
+void virtio_reap(struct virtio_vq *q)
+{
+    if (q->out > 0)
+        poll_queue(q);
 }
 
 bool virtio_poll(void)

@@ -25,6 +25,7 @@ struct virtio_vq {
     void (*used)(struct virtio_vq *q, void *token, uint32_t len); /* a chain came back; from the poller, mustn't sleep */
     void *owner;
     uint32_t out;         /* chains out */
+    bool quiet;           /* nobody waits for what comes back: it is taken when somebody looks */
 };
 
 /* Find the devices of boot_info and bring up those that have drivers. */
@@ -54,6 +55,9 @@ int virtio_add(struct virtio_vq *q, const struct virtq_segment *seg, size_t out_
 void virtio_notify(struct virtio_vq *q);
 /* The caller won't park for what it has added: see to it that the completion comes through to us while the app computes. */
 void virtio_watch(struct virtio_vq *q);
+
+/* Take what has come back in this queue only. */
+void virtio_reap(struct virtio_vq *q);
 
 /* --- for the scheduler --- */
 

@@ -68,6 +68,11 @@ bool inet_is_loopback(const uint8_t addr[16])
     return inet_is_v4(addr) ? addr[12] == 127 : inet_same(addr, loopback6);
 }
 
+bool inet_is_inside(const uint8_t addr[16])
+{
+    return inet_is_loopback(addr) || (inet_outside && inet_outside->is_own && inet_outside->is_own(addr));
+}
+
 static uint16_t swap16(uint16_t v)
 {
     return (uint16_t)(v << 8 | v >> 8);
@@ -140,7 +145,7 @@ int inet_route(struct inet_sock *i, struct inet_end *to)
         else
             memcpy(to->addr, loopback6, 16);
     }
-    if (inet_is_loopback(to->addr))
+    if (inet_is_inside(to->addr))
         return 0;
     if (inet_is_v4(to->addr) && v4_of(to->addr) == UINT32_MAX && !i->s.opt.broadcast)
         return -EACCES;
@@ -156,7 +161,9 @@ int inet_choose_source(struct inet_sock *i, const struct inet_end *to)
         return inet_is_v4(i->local.addr) == v4 ? 0 : v4 ? -EINVAL : -ENETUNREACH;
     if (inet_is_v4(i->local.addr) && !v4)
         return -ENETUNREACH;
-    if (v4)
+    if (!inet_is_loopback(to->addr))
+        memcpy(i->local.addr, to->addr, 16); /* to itself, from where it is */
+    else if (v4)
         set_v4(i->local.addr, ADDR4(127, 0, 0, 1));
     else
         memcpy(i->local.addr, loopback6, 16);
@@ -294,8 +301,8 @@ static int check_bind_addr(struct inet_sock *i, const struct inet_end *end)
 {
     int err;
 
-    if (!inet_is_any(end->addr) && !inet_is_loopback(end->addr)) {
-        err = inet_outside ? inet_outside->adopt(&i->s) : -EADDRNOTAVAIL;
+    if (!inet_is_any(end->addr) && !inet_is_inside(end->addr)) {
+        err = inet_outside && !inet_outside->is_own ? inet_outside->adopt(&i->s) : -EADDRNOTAVAIL;
         return err < 0 ? err : 1;
     }
     if (end->port && end->port < PORT_PRIVILEGED && !capable(CAP_NET_BIND_SERVICE))

@@ -31,6 +31,7 @@ struct inet_sock {
     struct list port_node;
     int options[INET_OPTION_COUNT];
     struct outside_sock *outside;  /* the transport's, once it has adopted the socket */
+    struct stack_sock *stack;      /* the same, where that is the stack of packets (net/stack.h) */
     bool has_outside_name;         /* local is what the host calls it */
 };
 
@@ -53,6 +54,8 @@ struct inet_outside {
      */
     void (*listening)(struct socket *s);
     void (*unlisten)(struct socket *s);
+    /* Is this an address of the sandbox's own, to which it talks by itself? NULL: there are none but loopback. */
+    bool (*is_own)(const uint8_t addr[16]);
 };
 
 extern const struct inet_outside *inet_outside;
@@ -62,6 +65,7 @@ extern const struct inet_outside *inet_outside;
 bool inet_is_v4(const uint8_t addr[16]);     /* mapped */
 bool inet_is_any(const uint8_t addr[16]);    /* 0.0.0.0 or :: */
 bool inet_is_loopback(const uint8_t addr[16]);
+bool inet_is_inside(const uint8_t addr[16]); /* loopback, or the sandbox's own */
 bool inet_same(const uint8_t a[16], const uint8_t b[16]);
 
 /* What sockets of this family call its end. */

@@ -8,8 +8,10 @@
 #define NETDEV_ADDRS_MAX 4
 
 #define NETDEV_UP 0x1u
+#define NETDEV_BROADCAST 0x2u
 #define NETDEV_LOOPBACK 0x8u
 #define NETDEV_RUNNING 0x40u
+#define NETDEV_MULTICAST 0x1000u
 #define NETDEV_LOWER_UP 0x10000u
 
 struct netdev_addr {
@@ -29,6 +31,8 @@ struct netdev {
     uint8_t hwaddr[6];
     struct netdev_addr addrs[NETDEV_ADDRS_MAX];
     size_t addr_count;
+    bool has_gateway4, has_gateway6; /* the way to everywhere else */
+    uint8_t gateway4[4], gateway6[16];
 };
 
 struct list *netdev_all(void); /* struct netdev by node, in the order of their indexes */

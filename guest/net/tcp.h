@@ -53,8 +53,8 @@ bool tcp_accepts_full(const struct tcp_sock *t);
 
 /* --- tcp_io.c --- */
 
-ssize_t tcp_send(struct socket *s, struct socket_msg *msg);
-ssize_t tcp_recv(struct socket *s, struct socket_msg *msg);
+ssize_t tcp_stream_send(struct socket *s, struct socket_msg *msg);
+ssize_t tcp_stream_recv(struct socket *s, struct socket_msg *msg);
 bool tcp_readable(const struct tcp_sock *t);
 bool tcp_writable(const struct tcp_sock *t);
 bool tcp_at_mark(const struct tcp_sock *t);

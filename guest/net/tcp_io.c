@@ -216,7 +216,7 @@ static ssize_t send_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t d
     return 0;
 }
 
-ssize_t tcp_send(struct socket *s, struct socket_msg *msg)
+ssize_t tcp_stream_send(struct socket *s, struct socket_msg *msg)
 {
     struct tcp_sock *t = tcp_sock(s);
     uint64_t deadline_ns = socket_deadline(s->opt.send_timeout_ns, msg->flags & MSG_DONTWAIT);
@@ -397,7 +397,7 @@ static ssize_t recv_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t d
     return copied > 0 ? (ssize_t)copied : MIN(err, 0);
 }
 
-ssize_t tcp_recv(struct socket *s, struct socket_msg *msg)
+ssize_t tcp_stream_recv(struct socket *s, struct socket_msg *msg)
 {
     struct tcp_sock *t = tcp_sock(s);
     uint64_t deadline_ns = socket_deadline(s->opt.recv_timeout_ns, msg->flags & MSG_DONTWAIT);

@@ -18,6 +18,7 @@
 #include "mm/mm.h"
 #include "mm/rewrite.h"
 #include "net/gofer.h"
+#include "net/stack.h"
 #include "proc/clone.h"
 #include "proc/futex.h"
 #include "proc/posix_timer.h"
@@ -50,6 +51,7 @@ void sandbox_end(int wait_status)
 
     gofer_behind_drain();
     gofer_net_drain(signo == SIGKILL);
+    stack_drain(signo == SIGKILL);
     blkdev_drain();
     report.user_ns = all_cpu_ns();
     rewrite_report();

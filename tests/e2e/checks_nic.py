@@ -1,0 +1,134 @@
+"""Packets: a network device of the sandbox's own on a tap (--nic). All traffic stays in a network namespace that each test makes."""
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+
+from checks import Failure, Skip, check, expect_message, require, vmm, workdir, write_file
+import __main__ as runner
+
+HOST, GUEST = '10.77.0.1', '10.77.0.2'
+HOST6, GUEST6 = 'fd77::1', 'fd77::2'
+STATIC = f'addr={GUEST}/24,addr={GUEST6}/64,gw={HOST},dns={HOST}'
+
+
+class Lab:
+    """A network namespace with a tap, which ends with its one process."""
+
+    def __init__(self, log):
+        self.log = log
+        self.children = []
+        self.holder = subprocess.Popen(['unshare', '-n', 'sh', '-c', 'echo ready; exec sleep 600'], stdout=subprocess.PIPE)
+        if self.holder.stdout.readline() != b'ready\n':
+            raise Skip('no network namespaces here')
+        self.run('ip', 'link', 'set', 'lo', 'up')
+        self.run('ip', 'tuntap', 'add', 'dev', 'tap0', 'mode', 'tap', 'vnet_hdr')
+        self.run('ip', 'addr', 'add', f'{HOST}/24', 'dev', 'tap0')
+        self.run('ip', 'addr', 'add', f'{HOST6}/64', 'dev', 'tap0', 'nodad')
+        self.run('ip', 'link', 'set', 'tap0', 'up')
+
+    def enter(self, *arguments):
+        return ['nsenter', '-t', str(self.holder.pid), '-n', *arguments]
+
+    def run(self, *arguments, timeout=60, status=0):
+        result = runner.run(self.enter(*arguments), timeout=timeout)
+        runner.log_result(self.log, ' '.join(arguments), result)
+        if result.timed_out or result.status != status:
+            raise Failure(f'{" ".join(arguments)}: status {result.status}, {runner.shorten(result.err or result.out)!r}')
+        return result.out
+
+    def start(self, *arguments, **options):
+        process = subprocess.Popen(self.enter(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, env=runner.ENVIRONMENT, **options)
+        self.children.append(process)
+        return process
+
+    def vmm(self, settings, *arguments, nic=f'tap=tap0,{STATIC}', timeout=60):
+        """Run a program in a sandbox on the tap; its standard output."""
+        return self.run(settings.vmm, '--nic', nic, *arguments, timeout=timeout * settings.slow)
+
+    def end(self):
+        for process in [*self.children, self.holder]:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+@contextlib.contextmanager
+def lab(log):
+    if not os.path.exists('/dev/net/tun'):
+        raise Skip('no /dev/net/tun')
+    if os.geteuid():
+        raise Skip('taps are made by root only')
+    made = Lab(log)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def wait_port(made, address, port, timeout=20):
+    """Until a server in the sandbox answers."""
+    program = ('import socket, sys, time\nfor i in range(int(sys.argv[3]) * 20):\n try:\n'
+               '  socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).close(); break\n'
+               ' except OSError: time.sleep(0.05)\nelse: sys.exit(1)')
+    made.run(sys.executable, '-c', program, address, str(port), str(timeout), timeout=timeout * 3)
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest().encode()
+
+
+def serve_files(made, directory, address, port):
+    made.start(sys.executable, '-m', 'http.server', str(port), '--bind', address, '--directory', directory)
+    wait_port(made, address, port)
+
+
+@check()
+def nic_options(settings, log):
+    """Each refusal is one line."""
+    for arguments, words in (
+            (['--nic', 'wire'], ['--nic', 'wire']),
+            (['--nic', 'tap=no-such-tap'], ['no-such-tap', 'no such tap']),
+            (['--nic', 'tap=tap0,mac=01:00:00:00:00:01'], ['MAC']),
+            (['--nic', 'tap=tap0,mtu=9'], ['MTU']),
+            (['--nic', 'tap=tap0,addr=10.0.0.1'], ['ADDR/LEN']),
+            (['--nic', 'tap=tap0,addr=10.0.0.1/33'], ['ADDR/LEN']),
+            (['--nic', 'tap=tap0,speed=1'], ['speed=1']),
+            (['--nic', 'tap=tap0', '--nic', 'tap=tap1'], ['--nic', 'one']),
+            (['--nic', 'tap=tap0', '--net'], ['--nic', 'excludes --net']),
+            (['--publish', '8080:80', '--nic', 'tap=tap0'], ['--nic', 'excludes --publish'])):
+        expect_message(vmm(settings, log, *arguments, '/bin/true'), 125, *words)
+
+
+@check()
+def nic_outgoing(settings, log):
+    """From the sandbox to servers on the other end of the wire, by IPv4 and IPv6, with what is known of the device."""
+    data = os.urandom(8 << 20)
+    with lab(log) as made, workdir() as directory:
+        write_file(os.path.join(directory, 'file'), data)
+        serve_files(made, directory, '::', 8000)
+        for address in HOST, f'[{HOST6}]':
+            out = made.vmm(settings, '/bin/sh', '-c', f'curl -gsS http://{address}:8000/file | sha256sum')
+            require(out.split()[0] == digest(data), f'{address}: other bytes came')
+        out = made.vmm(settings, '/bin/sh', '-c', f'curl -sS http://{HOST}:8001/ 2>&1; echo $?; cat /etc/resolv.conf')
+        require(b'refused' in out or b"Couldn't connect" in out, f'a closed port: {out!r}')
+        require(out.endswith(b'7\nnameserver ' + HOST.encode() + b'\n'), f'a closed port, and resolv.conf: {out!r}')
+
+
+@check()
+def nic_incoming(settings, log):
+    """A server in the sandbox, reached by packets; and the sandbox answers a ping."""
+    data = os.urandom(8 << 20)
+    with lab(log) as made, workdir() as directory:
+        write_file(os.path.join(directory, 'file'), data)
+        made.start(settings.vmm, '--nic', f'tap=tap0,{STATIC}', '--bind', f'{directory}:/srv', '/usr/bin/python3', '-m',
+                   'http.server', '8080', '--directory', '/srv')
+        for address in GUEST, GUEST6:
+            wait_port(made, address, 8080, 20 * settings.slow)
+            made.run('ping', '-c', '2', '-i', '0.1', '-W', '5', address)
+        for address in GUEST, f'[{GUEST6}]':
+            out = made.run('curl', '-gsS', f'http://{address}:8080/file', timeout=60 * settings.slow)
+            require(digest(out) == digest(data), f'{address}: other bytes came')
