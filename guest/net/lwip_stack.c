@@ -253,6 +253,8 @@ static void show_interface(struct netif *n)
                 prefix_of[k] = a[16];
     }
     eth0.addr_count = 0;
+    eth0.has_gateway6 = !ip6_addr_isany(&gateway6);
+    memcpy(eth0.gateway6, gateway6.addr, 16);
     eth0.has_gateway4 = !ip4_addr_isany(netif_ip4_gw(n));
     memcpy(eth0.gateway4, netif_ip4_gw(n), 4);
     if (!ip4_addr_isany(netif_ip4_addr(n)))
@@ -275,6 +277,11 @@ static bool is_own(const uint8_t addr[16])
             return true;
     }
     return false;
+}
+
+static void count(struct netdev_counts *ret)
+{
+    *ret = (struct netdev_counts){ device->rx_frames, device->rx_bytes, device->tx_frames, device->tx_bytes };
 }
 
 static int adopt(struct socket *s)
@@ -311,6 +318,8 @@ void stack_add_device(struct virtio_net *net)
     netif_add_noaddr(&interface, NULL, interface_init, ethernet_input);
     netif_set_default(&interface);
     eth0.mtu = net->mtu;
+    eth0.has_routes = true;
+    eth0.count = count;
     memcpy(eth0.hwaddr, net->mac, sizeof(eth0.hwaddr));
     list_push_back(netdev_all(), &eth0.node);
     inet_outside = &outside;

@@ -21,6 +21,10 @@ struct netdev_addr {
     uint8_t scope;       /* RT_SCOPE_* */
 };
 
+struct netdev_counts {
+    uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+};
+
 struct netdev {
     struct list node;
     int index;
@@ -31,8 +35,10 @@ struct netdev {
     uint8_t hwaddr[6];
     struct netdev_addr addrs[NETDEV_ADDRS_MAX];
     size_t addr_count;
+    bool has_routes;     /* packets take them: netlink and /proc/net/route tell of it */
     bool has_gateway4, has_gateway6; /* the way to everywhere else */
     uint8_t gateway4[4], gateway6[16];
+    void (*count)(struct netdev_counts *ret); /* NULL: nobody counts */
 };
 
 struct list *netdev_all(void); /* struct netdev by node, in the order of their indexes */

@@ -10,6 +10,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "net/netdev.h"
+#include "net/route.h"
 #include "net/socket.h"
 #include "proc/process.h"
 
@@ -231,9 +232,16 @@ static void say_link(struct reply *r, const struct netdev *d, uint16_t flags)
 {
     struct ifinfomsg *m = begin(r, RTM_NEWLINK, flags, sizeof(*m));
     struct rtnl_link_stats64 stats = { 0 };
+    struct netdev_counts counts = { 0 };
 
     if (!m)
         return;
+    if (d->count)
+        d->count(&counts);
+    stats.rx_packets = counts.rx_packets;
+    stats.tx_packets = counts.tx_packets;
+    stats.rx_bytes = counts.rx_bytes;
+    stats.tx_bytes = counts.tx_bytes;
     m->ifi_type = d->type;
     m->ifi_index = d->index;
     m->ifi_flags = d->flags;
@@ -249,7 +257,7 @@ static void say_link(struct reply *r, const struct netdev *d, uint16_t flags)
     attr_u8(r, IFLA_CARRIER, 1);
     attr_text(r, IFLA_QDISC, "noqueue");
     attr(r, IFLA_ADDRESS, d->hwaddr, sizeof(d->hwaddr));
-    attr(r, IFLA_BROADCAST, "\0\0\0\0\0", 6);
+    attr(r, IFLA_BROADCAST, d->flags & NETDEV_BROADCAST ? "\xff\xff\xff\xff\xff\xff" : "\0\0\0\0\0", 6);
     attr(r, IFLA_STATS64, &stats, sizeof(stats));
     end(r, m);
 }
@@ -281,40 +289,26 @@ static void say_addr(struct reply *r, const struct netdev *d, const struct netde
     end(r, m);
 }
 
-struct route {
-    int family;
-    uint8_t dst[16];
-    uint8_t prefix_len, type, table, scope;
-    bool source; /* 127.0.0.1 */
-};
-
-/* What Linux makes by itself for a loopback device that is up. */
-static const struct route routes[] = {
-    { AF_INET, { 127, 0, 0, 0 }, 8, RTN_LOCAL, RT_TABLE_LOCAL, RT_SCOPE_HOST, true },
-    { AF_INET, { 127, 0, 0, 1 }, 32, RTN_LOCAL, RT_TABLE_LOCAL, RT_SCOPE_HOST, true },
-    { AF_INET, { 127, 255, 255, 255 }, 32, RTN_BROADCAST, RT_TABLE_LOCAL, RT_SCOPE_LINK, true },
-    { AF_INET6, { [15] = 1 }, 128, RTN_UNICAST, RT_TABLE_MAIN, RT_SCOPE_UNIVERSE, false },
-    { AF_INET6, { [15] = 1 }, 128, RTN_LOCAL, RT_TABLE_LOCAL, RT_SCOPE_UNIVERSE, false },
-};
-
 static void say_route(struct reply *r, const struct route *route, const uint8_t *dst, uint8_t len, uint16_t flags)
 {
     struct rtmsg *m = begin(r, RTM_NEWROUTE, flags, sizeof(*m));
-    static const uint8_t source[4] = { 127, 0, 0, 1 };
 
     if (!m)
         return;
     m->rtm_family = (uint8_t)route->family;
     m->rtm_dst_len = len;
     m->rtm_table = route->table;
-    m->rtm_protocol = RTPROT_KERNEL;
+    m->rtm_protocol = route->protocol;
     m->rtm_scope = route->scope;
     m->rtm_type = route->type;
     attr_u32(r, RTA_TABLE, route->table);
-    attr(r, RTA_DST, dst, addr_size(route->family));
-    attr_u32(r, RTA_OIF, (uint32_t)netdev_by_name("lo")->index);
-    if (route->source)
-        attr(r, RTA_PREFSRC, source, sizeof(source));
+    if (len)
+        attr(r, RTA_DST, dst, addr_size(route->family));
+    if (route->has_gateway)
+        attr(r, RTA_GATEWAY, route->gateway, addr_size(route->family));
+    attr_u32(r, RTA_OIF, (uint32_t)route->dev->index);
+    if (route->has_source)
+        attr(r, RTA_PREFSRC, route->source, sizeof(route->source));
     if (route->family == AF_INET6)
         attr_u32(r, RTA_PRIORITY, route->table == RT_TABLE_MAIN ? 256 : 0);
     end(r, m);
@@ -344,6 +338,7 @@ static const void *find_attr(const struct nlmsghdr *h, size_t fixed, uint16_t ty
 static void dump(struct reply *r, int family)
 {
     struct netdev *d;
+    struct route route;
     int *status;
 
     switch (r->request->nlmsg_type) {
@@ -360,9 +355,9 @@ static void dump(struct reply *r, int family)
         }
         break;
     case RTM_GETROUTE:
-        for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-            if (family == AF_UNSPEC || family == routes[i].family)
-                say_route(r, &routes[i], routes[i].dst, routes[i].prefix_len, NLM_F_MULTI);
+        for (size_t i = 0; route_at(i, &route); i++) {
+            if (family == AF_UNSPEC || family == route.family)
+                say_route(r, &route, route.dst, route.prefix_len, NLM_F_MULTI);
         }
         break;
     default: /* neighbours, rules …: there are none */
@@ -401,22 +396,23 @@ static int get_route(struct reply *r)
 {
     const struct rtmsg *m = NLMSG_DATA(r->request);
     const uint8_t *dst;
+    struct route route;
     size_t len = 0;
 
     if (r->request->nlmsg_len < NLMSG_LENGTH(sizeof(*m)))
         return -EINVAL;
     dst = find_attr(r->request, sizeof(*m), RTA_DST, &len);
-    for (size_t i = 0; dst && i < ARRAY_SIZE(routes); i++) {
-        const struct route *route = &routes[i];
-
-        if (m->rtm_family != route->family || len != addr_size(route->family) || route->type != RTN_LOCAL)
-            continue;
-        if (memcmp(dst, route->dst, route->prefix_len / 8u) != 0)
-            continue;
-        say_route(r, route, dst, (uint8_t)(len * 8), 0);
-        return 0;
+    if (!dst)
+        return -EINVAL;
+    if ((m->rtm_family != AF_INET && m->rtm_family != AF_INET6) || len != addr_size(m->rtm_family) ||
+        !route_find(m->rtm_family, dst, &route))
+        return -ENETUNREACH;
+    if (route.type == RTN_UNICAST && !route.has_source && route.family == AF_INET && route.dev->addr_count) {
+        route.has_source = true;
+        memcpy(route.source, route.dev->addrs[0].addr, sizeof(route.source));
     }
-    return dst ? -ENETUNREACH : -EINVAL;
+    say_route(r, &route, dst, (uint8_t)(len * 8), 0);
+    return 0;
 }
 
 static int answer(struct reply *r)

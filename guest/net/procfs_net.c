@@ -1,12 +1,18 @@
 /* /proc/net: the tables of sockets and devices (proc(5)). */
+#include <linux/rtnetlink.h>
+
 #include "fs/procfs.h"
 #include "net/inet.h"
 #include "net/netdev.h"
+#include "net/route.h"
 #include "net/tcp.h"
 #include "net/unix.h"
 
 #define TCP_LINE 149u /* Linux pads its lines to this and 127 for UDP */
 #define UDP_LINE 127u
+#define ROUTE_LINE 127u
+#define RTF_UP 1u /* <linux/route.h> wants the C library */
+#define RTF_GATEWAY 2u
 
 static void put_end(struct seq *s, const struct inet_sock *i, const struct inet_end *end)
 {
@@ -127,9 +133,15 @@ static int show_dev(struct seq *s, const struct proc_node *node UNUSED)
     seq_puts(s, "Inter-|   Receive                                                |  Transmit\n"
                 " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier "
                 "compressed\n");
-    list_for_each(d, netdev_all(), node)
-        seq_printf(s, "%6s:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0"
-                      "          0\n", d->name);
+    list_for_each(d, netdev_all(), node) {
+        struct netdev_counts c = { 0 };
+
+        if (d->count)
+            d->count(&c);
+        seq_printf(s, "%6s: %7lu %7lu    0    0    0     0          0         0 %8lu %7lu    0    0    0     0       0          0\n",
+                   d->name, (unsigned long)c.rx_bytes, (unsigned long)c.rx_packets, (unsigned long)c.tx_bytes,
+                   (unsigned long)c.tx_packets);
+    }
     return 0;
 }
 
@@ -145,9 +157,38 @@ static int show_if_inet6(struct seq *s, const struct proc_node *node UNUSED)
                 continue;
             for (int b = 0; b < 16; b++)
                 seq_printf(s, "%02x", a->addr[b]);
-            /* the scope is Linux's own number: 0x10 for the host's own */
-            seq_printf(s, " %02x %02x %02x %02x %8s\n", (unsigned int)d->index, a->prefix_len, 0x10u, 0x80u, d->name);
+            /* the scope is Linux's own number: 0x10 for the host's own, 0x20 for the link's */
+            seq_printf(s, " %02x %02x %02x %02x %8s\n", (unsigned int)d->index, a->prefix_len,
+                       a->scope == RT_SCOPE_LINK ? 0x20u : a->scope == RT_SCOPE_HOST || !d->has_routes ? 0x10u : 0u, 0x80u, d->name);
         }
+    }
+    return 0;
+}
+
+static unsigned int word(const uint8_t *addr)
+{
+    return (unsigned int)(addr[3] << 24 | addr[2] << 16 | addr[1] << 8 | addr[0]);
+}
+
+/* The main table of IPv4. */
+static int show_route(struct seq *s, const struct proc_node *node UNUSED)
+{
+    size_t start = s->len;
+    struct route r;
+
+    seq_puts(s, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT");
+    seq_pad(s, start, ROUTE_LINE);
+    seq_puts(s, "\n");
+    for (size_t i = 0; route_at(i, &r); i++) {
+        unsigned int mask = r.prefix_len ? __builtin_bswap32(UINT32_MAX << (32 - r.prefix_len)) : 0;
+
+        if (r.family != AF_INET || r.table != RT_TABLE_MAIN)
+            continue;
+        start = s->len;
+        seq_printf(s, "%s\t%08X\t%08X\t%04X\t0\t0\t0\t%08X\t0\t0\t0", r.dev->name, word(r.dst), word(r.gateway),
+                   r.has_gateway ? RTF_UP | RTF_GATEWAY : RTF_UP, mask);
+        seq_pad(s, start, ROUTE_LINE);
+        seq_puts(s, "\n");
     }
     return 0;
 }
@@ -165,7 +206,7 @@ const struct proc_entry proc_net[] = {
     PROC_FILE("udp", 0444, show_udp),
     PROC_FILE("udp6", 0444, show_udp6),
     PROC_FILE("unix", 0444, show_unix),
-    PROC_TEXT("route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"),
+    PROC_FILE("route", 0444, show_route),
     PROC_TEXT("arp", "IP address       HW type     Flags       HW address            Mask     Device\n"),
     PROC_FILE("if_inet6", 0444, show_if_inet6),
     PROC_FILE("sockstat", 0444, show_sockstat),
