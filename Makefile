@@ -78,6 +78,8 @@ LWIP_NAMES := $(addprefix core/,def inet_chksum init ip mem memp netif pbuf raw 
 LWIP_OBJ := $(LWIP_NAMES:%=$(OBJ)/lwip/%.o)
 LWIP_CFLAGS := -Iguest/net/lwip -isystem $(LWIP)/include
 
+$(OBJ)/lwip/core/ipv4/dhcp.o: LWIP_CFLAGS += -DLWIP_DNS=1
+
 $(LWIP)/include/lwip/init.h: $(SRC)/lwip/.fetched ;
 
 $(OBJ)/lwip/%.o: $(LWIP)/include/lwip/init.h $(wildcard guest/net/lwip/*.h guest/net/lwip/arch/*.h)

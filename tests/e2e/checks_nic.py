@@ -132,3 +132,86 @@ def nic_incoming(settings, log):
         for address in GUEST, f'[{GUEST6}]':
             out = made.run('curl', '-gsS', f'http://{address}:8080/file', timeout=60 * settings.slow)
             require(digest(out) == digest(data), f'{address}: other bytes came')
+
+
+UDP_ECHO = '''
+import socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], int(sys.argv[2])))
+print('ready', flush=True)
+while True:
+    data, peer = s.recvfrom(65536)
+    s.sendto(data[::-1], peer)
+'''
+
+UDP_ASK = '''
+import socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+for connected in False, True:
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.settimeout(10)
+    to = sys.argv[1], int(sys.argv[2])
+    if connected:
+        s.connect(to)
+    for size in 0, 1, 1472, 1473, 9000, 60000:
+        data = bytes(i * 7 % 251 for i in range(size))
+        assert (s.send(data) if connected else s.sendto(data, to)) == size
+        back, peer = s.recvfrom(65536)
+        assert back == data[::-1] and peer[:2] == to, (size, len(back), peer)
+print('echoed', s.getpeername()[:2] == to)
+'''
+
+
+@check()
+def nic_datagrams(settings, log):
+    """UDP both ways, in one frame and in fragments."""
+    with lab(log) as made:
+        for address in HOST, HOST6:
+            server = made.start(sys.executable, '-c', UDP_ECHO, address, '9')
+            require(server.stdout.readline() == b'ready\n', 'the host\'s server does not start')
+            out = made.vmm(settings, '/usr/bin/python3', '-c', UDP_ASK, address, '9')
+            require(out == b'echoed True\n', f'{address}: {out!r}')
+        for address in GUEST, GUEST6:
+            server = made.start(settings.vmm, '--nic', f'tap=tap0,{STATIC}', '/usr/bin/python3', '-c', UDP_ECHO, address, '9')
+            require(server.stdout.readline() == b'ready\n', 'the server in the sandbox does not start')
+            out = made.run(sys.executable, '-c', UDP_ASK, address, '9')
+            require(out == b'echoed True\n', f'{address}: {out!r}')
+            server.kill()
+            server.wait()
+
+
+@check()
+def nic_dhcp(settings, log):
+    """An address, a gateway and a name server by DHCP, and a name that the server knows."""
+    with lab(log) as made, workdir() as directory:
+        made.start('dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--user=root',
+                   '--interface=tap0', '--bind-interfaces', '--pid-file=', f'--dhcp-leasefile={directory}/leases',
+                   '--dhcp-range=10.77.0.50,10.77.0.50,1h', '--address=/server.test/10.77.0.9', '--dhcp-authoritative')
+        out = made.vmm(settings, '/bin/sh', '-c', 'cat /etc/resolv.conf; ip -4 -br addr show eth0; ip route show default; '
+                       'getent ahostsv4 server.test | head -1', nic='tap=tap0')
+        for word in b'nameserver 10.77.0.1\n', b'10.77.0.50/24', b'default via 10.77.0.1', b'10.77.0.9 ':
+            require(word in out, f'{word!r} is not in {out!r}')
+        with open(f'{directory}/leases') as leases:
+            require('10.77.0.50' in leases.read(), 'the server knows of no lease')
+
+
+@check()
+def nic_disturbed(settings, log):
+    """Frames that are lost, doubled and out of order, with checksums that nobody has looked at: all bytes arrive, both ways."""
+    data = os.urandom(1 << 20)
+    with lab(log) as made, workdir() as directory:
+        write_file(os.path.join(directory, 'file'), data)
+        made.run('ip', 'addr', 'flush', 'dev', 'tap0')
+        wire = made.start(sys.executable, os.path.join(runner.TOP, 'tests/e2e/data/bad_wire.py'), 'tap0', 'far0', '2')
+        require(wire.stdout.readline() == b'ready\n', 'the wire does not start')
+        made.run('ip', 'addr', 'add', f'{HOST}/24', 'dev', 'far0')
+        made.run('ip', 'link', 'set', 'far0', 'up')
+        serve_files(made, directory, HOST, 8000)
+        out = made.vmm(settings, '/bin/sh', '-c', f'curl -sS http://{HOST}:8000/file | sha256sum')
+        require(out.split()[0] == digest(data), 'other bytes came to the sandbox')
+        made.start(settings.vmm, '--nic', f'tap=tap0,{STATIC}', '--bind', f'{directory}:/srv', '/usr/bin/python3', '-m',
+                   'http.server', '8080', '--directory', '/srv')
+        wait_port(made, GUEST, 8080, 20 * settings.slow)
+        out = made.run('curl', '-sS', f'http://{GUEST}:8080/file', timeout=60 * settings.slow)
+        require(digest(out) == digest(data), 'other bytes came from the sandbox')

@@ -31,10 +31,11 @@
 #define LWIP_ICMP 1
 #define LWIP_IGMP 0
 #define LWIP_DHCP 1
-#define LWIP_DHCP_DOES_ACD_CHECK 0
 #define DHCP_DOES_ARP_CHECK 0 /* it takes a second of each start; the server has looked */
-#define LWIP_DHCP_PROVIDE_DNS_SERVERS 3
+#define LWIP_DHCP_MAX_DNS_SERVERS 3
+#ifndef LWIP_DNS /* for dhcp.c it is 1, which then tells of servers; the resolver itself isn't built */
 #define LWIP_DNS 0
+#endif
 #define LWIP_IPV6_DHCP6 0
 #define LWIP_IPV6_MLD 0
 #define LWIP_IPV6_NUM_ADDRESSES 4
