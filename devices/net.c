@@ -25,7 +25,7 @@
 #define HOST_OFFLOADS                                                                              \
     (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_ECN))
 
-_Static_assert(NET_IOV_MAX > VIRTQ_CHAIN_MAX, "a chain and our own piece fit");
+_Static_assert(NET_IOV_MAX >= VIRTQ_CHAIN_MAX + 2, "a chain and our own pieces fit");
 
 static uint64_t now_ns(void)
 {
@@ -124,7 +124,7 @@ static int64_t gather(struct vnet *net, struct virtq *q)
 {
     bool merge = virtio_has_feature(&net->dev, VIRTIO_NET_F_MRG_RXBUF);
     uint16_t max = merge ? NET_HELD_MAX : 1;
-    uint64_t room = 0, pieces = 1;
+    uint64_t room = 0, pieces = 2;
 
     for (uint16_t i = 0; i < net->held_count; i++) {
         room += net->held[i].out_size;
@@ -145,8 +145,8 @@ static int64_t gather(struct vnet *net, struct virtq *q)
     return net->held_count ? (int64_t)room : 0;
 }
 
-/* The whole of what is held as one vector, after our own piece. */
-static int frame_vector(struct vnet *net, uint8_t *head)
+/* The whole of what is held as one vector, between our own piece and a byte that shows if the frame is longer. */
+static int frame_vector(struct vnet *net, uint8_t *head, uint8_t *spill)
 {
     size_t count = 1;
 
@@ -157,6 +157,7 @@ static int frame_vector(struct vnet *net, uint8_t *head)
 
         count += iov_slice(c->out, c->out_count, skip, c->out_size - skip, net->iov + count);
     }
+    net->iov[count++] = (struct iovec){ spill, 1 };
     return (int)count;
 }
 
@@ -185,14 +186,14 @@ static void deliver(struct vnet *net, struct virtq *q, uint8_t *head, uint64_t l
 /* 1: a frame was taken; 0: there is none, or no room for it; -EPROTO: the driver is broken. */
 static int receive_frame(struct vnet *net, struct virtq *q)
 {
-    uint8_t head[HEAD_SIZE];
+    uint8_t head[HEAD_SIZE], spill;
     int64_t room = gather(net, q);
     ssize_t n;
 
     net->starved = room == 0;
     if (room <= 0)
         return (int)room;
-    n = tap_read(&net->tap, net->iov, frame_vector(net, head));
+    n = tap_read(&net->tap, net->iov, frame_vector(net, head, &spill));
     if (n == -EAGAIN || n == -EINTR)
         return 0;
     if (n < 0) { /* the device was taken from us: the link is down for good */

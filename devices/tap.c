@@ -95,7 +95,8 @@ void tap_close(struct tap *tap)
 
 int tap_set_offloads(struct tap *tap, uint32_t offloads)
 {
-    return ioctl(tap->fd, TUNSETOFFLOAD, (unsigned long)(offloads & tap->offloads)) < 0 && offloads ? -errno : 0;
+    offloads &= tap->offloads;
+    return ioctl(tap->fd, TUNSETOFFLOAD, (unsigned long)offloads) < 0 && offloads ? -errno : 0;
 }
 
 ssize_t tap_read(struct tap *tap, const struct iovec *iov, int count)

@@ -26,7 +26,7 @@ void tap_close(struct tap *tap);
 /* Which offloads (TUN_F_*) frames that come may use from now on. 0 or -errno. */
 int tap_set_offloads(struct tap *tap, uint32_t offloads);
 
-/* One frame. Bytes, which are more than there was room for if the frame was cut off; -EAGAIN: there is none now; -errno. */
+/* One frame, of which the part that doesn't fit is lost. Bytes; -EAGAIN: there is none now; -errno. */
 ssize_t tap_read(struct tap *tap, const struct iovec *iov, int count);
 ssize_t tap_write(struct tap *tap, const struct iovec *iov, int count);
 

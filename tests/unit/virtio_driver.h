@@ -13,6 +13,7 @@
 
 #define DRIVER_BASE 0x100000u
 #define DRIVER_QUEUE 8u
+#define DRIVER_QUEUES 3u
 
 struct driver_queue {
     _Alignas(16) struct virtq_desc desc[DRIVER_QUEUE];
@@ -21,7 +22,7 @@ struct driver_queue {
 };
 
 struct driver {
-    struct driver_queue queue[2];
+    struct driver_queue queue[DRIVER_QUEUES];
     uint8_t data[1 << 16];
 };
 
@@ -96,7 +97,7 @@ static inline void driver_start(struct virtio_device *dev, uint64_t features)
     memset(&driver, 0, sizeof(driver));
     driver_irqs = 0;
     driver_negotiate(dev, features);
-    for (uint32_t i = 0; i < dev->model->queue_count && i < 2; i++)
+    for (uint32_t i = 0; i < dev->model->queue_count && i < DRIVER_QUEUES; i++)
         driver_setup_queue(dev, i);
     driver_ok(dev);
 }
