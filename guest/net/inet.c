@@ -19,12 +19,23 @@ static struct list tcp_ports[INET_BUCKETS], udp_ports[INET_BUCKETS];
 static const uint8_t any6[16], loopback6[16] = { [15] = 1 };
 static const uint8_t mapped_prefix[12] = { [10] = 0xff, [11] = 0xff };
 
+static struct socket *raw_socket(int family, int protocol)
+{
+    if (protocol == 0)
+        return err_ptr(-EPROTONOSUPPORT);
+    if (!capable(CAP_NET_RAW))
+        return err_ptr(-EPERM);
+    if (protocol < 0 || protocol > 255)
+        return err_ptr(-EINVAL);
+    return inet_outside && inet_outside->raw ? inet_outside->raw(family, protocol) : err_ptr(-EPROTONOSUPPORT);
+}
+
 struct socket *inet_socket(int family, int type, int protocol)
 {
     int only = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
 
-    if (type == SOCK_RAW) /* there are no packets to be seen or made */
-        return err_ptr(protocol == 0 ? -EPROTONOSUPPORT : capable(CAP_NET_RAW) ? -EPROTONOSUPPORT : -EPERM);
+    if (type == SOCK_RAW)
+        return raw_socket(family, protocol);
     if (type != SOCK_STREAM && type != SOCK_DGRAM)
         return err_ptr(-ESOCKTNOSUPPORT);
     if (protocol < 0 || protocol > 255)

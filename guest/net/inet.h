@@ -56,6 +56,8 @@ struct inet_outside {
     void (*unlisten)(struct socket *s);
     /* Is this an address of the sandbox's own, to which it talks by itself? NULL: there are none but loopback. */
     bool (*is_own)(const uint8_t addr[16]);
+    /* A raw socket (raw(7)), or err_ptr. NULL: there are no packets to be seen or made. */
+    struct socket *(*raw)(int family, int protocol);
 };
 
 extern const struct inet_outside *inet_outside;

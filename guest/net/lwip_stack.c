@@ -304,6 +304,7 @@ static const struct inet_outside outside = {
     .listening = listening,
     .unlisten = stack_tcp_unlisten,
     .is_own = is_own,
+    .raw = stack_raw_socket,
 };
 
 void stack_add_device(struct virtio_net *net)

@@ -67,6 +67,7 @@ int stack_tcp_adopt(struct socket *s);
 void stack_tcp_listening(struct socket *s);
 void stack_tcp_unlisten(struct socket *s);
 int stack_udp_adopt(struct socket *s);
+struct socket *stack_raw_socket(int family, int protocol);
 void stack_apply_options(struct socket *s); /* those that act in the stack */
 int stack_setsockopt(struct socket *s, int level, int name, const void *value, uint32_t len);
 int stack_getsockopt(struct socket *s, int level, int name, void *buf, uint32_t *len);

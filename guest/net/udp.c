@@ -16,17 +16,24 @@
 
 static const struct socket_ops udp_ops;
 
-struct socket *udp_socket(int family)
+struct udp_sock *udp_socket_of(size_t size, int family, int type, int protocol)
 {
-    struct udp_sock *u = (struct udp_sock *)socket_alloc(sizeof(*u), &udp_ops, family, SOCK_DGRAM, IPPROTO_UDP);
+    struct udp_sock *u = (struct udp_sock *)socket_alloc(size, &udp_ops, family, type, protocol);
 
     if (!u)
-        return err_ptr(-ENOMEM);
+        return NULL;
     inet_options_init(&u->i);
     inet_forget_binding(&u->i);
     list_init(&u->i.port_node);
     mutex_init(&u->read_lock);
-    return &u->i.s;
+    return u;
+}
+
+struct socket *udp_socket(int family)
+{
+    struct udp_sock *u = udp_socket_of(sizeof(*u), family, SOCK_DGRAM, IPPROTO_UDP);
+
+    return u ? &u->i.s : err_ptr(-ENOMEM);
 }
 
 static void udp_release(struct socket *s)

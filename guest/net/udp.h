@@ -18,4 +18,7 @@ static inline struct udp_sock *udp_sock(struct socket *s)
     return (struct udp_sock *)s;
 }
 
+/* One of size bytes, which begin with a struct udp_sock, for a transport that makes others of the kind. NULL: no memory. */
+struct udp_sock *udp_socket_of(size_t size, int family, int type, int protocol);
+
 #endif

@@ -113,6 +113,9 @@ def nic_outgoing(settings, log):
         for address in HOST, f'[{HOST6}]':
             out = made.vmm(settings, '/bin/sh', '-c', f'curl -gsS http://{address}:8000/file | sha256sum')
             require(out.split()[0] == digest(data), f'{address}: other bytes came')
+        for address in HOST, HOST6:
+            out = made.vmm(settings, '/usr/bin/ping', '-c', '2', '-i', '0.1', '-W', '5', address)
+            require(b' 0% packet loss' in out, f'ping: {out!r}')
         out = made.vmm(settings, '/bin/sh', '-c', f'curl -sS http://{HOST}:8001/ 2>&1; echo $?; cat /etc/resolv.conf')
         require(b'refused' in out or b"Couldn't connect" in out, f'a closed port: {out!r}')
         require(out.endswith(b'7\nnameserver ' + HOST.encode() + b'\n'), f'a closed port, and resolv.conf: {out!r}')
