@@ -14,6 +14,7 @@
 
 #define RUN_MAX 64u       /* frames each way in one go */
 #define ETHERNET_HEADER 14u
+#define VLAN_HEADER 4u
 #define FRAME_MAX (65535u + ETHERNET_HEADER)
 /* The part of a frame that is read into our own memory first: what the filter looks at. */
 #define HEAD_SIZE (NET_HEADER_SIZE + ETHERNET_HEADER)
@@ -119,18 +120,31 @@ static int serve_tx(struct vnet *net, struct virtq *q, struct virtio_served *ser
 
 /* --- to the driver --- */
 
-/* Buffers for one frame of any size, as far as the driver has put some there. Returns the room in them; 0: too little; -EPROTO. */
+/* The longest frame that may come, with its header. */
+static uint64_t longest_frame(const struct vnet *net)
+{
+    uint32_t mtu = net->tap.mtu > net->config.mtu ? net->tap.mtu : net->config.mtu;
+
+    if (net->dev.accepted & (BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6)) || mtu > FRAME_MAX - VLAN_HEADER)
+        return NET_HEADER_SIZE + FRAME_MAX;
+    return NET_HEADER_SIZE + ETHERNET_HEADER + VLAN_HEADER + mtu;
+}
+
+/*
+ * Buffers for one frame of any size. Returns the room in them; 0: the driver has put too little there so far; -EPROTO. What is held is
+ * used though it may be too little where no more can come: without merging, and when it is as much as the queue can hold.
+ */
 static int64_t gather(struct vnet *net, struct virtq *q)
 {
     bool merge = virtio_has_feature(&net->dev, VIRTIO_NET_F_MRG_RXBUF);
     uint16_t max = merge ? NET_HELD_MAX : 1;
-    uint64_t room = 0, pieces = 2;
+    uint64_t needed = longest_frame(net), room = 0, pieces = 2;
 
     for (uint16_t i = 0; i < net->held_count; i++) {
         room += net->held[i].out_size;
         pieces += net->held[i].out_count;
     }
-    while (net->held_count < max && room < FRAME_MAX + NET_HEADER_SIZE && pieces + VIRTQ_CHAIN_MAX <= NET_IOV_MAX) {
+    while (net->held_count < max && room < needed && pieces + VIRTQ_CHAIN_MAX <= NET_IOV_MAX) {
         struct virtq_chain *c = &net->held[net->held_count];
         int got = virtq_pop(q, c);
 
@@ -142,6 +156,8 @@ static int64_t gather(struct vnet *net, struct virtq *q)
         pieces += c->out_count;
         net->held_count++;
     }
+    if (merge && room < needed && net->held_count < max && pieces - 2 < q->size)
+        return 0;
     return net->held_count ? (int64_t)room : 0;
 }
 

@@ -432,6 +432,11 @@ bool stack_active(void)
     return device && tcp_active_pcbs;
 }
 
+bool stack_pending(void)
+{
+    return device && virtq_has_used(&device->rx.vq);
+}
+
 /* Does a peer still have to acknowledge something? */
 static bool unsent(void)
 {

@@ -37,6 +37,7 @@ void stack_room(void);
 void stack_configure(void);
 void stack_drain(bool hurry); /* until peers have acknowledged what was sent, for a while */
 bool stack_active(void);      /* a peer may answer soon */
+bool stack_pending(void);     /* a frame has come that nobody has taken */
 
 /* --- between the files --- */
 

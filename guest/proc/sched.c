@@ -17,6 +17,7 @@
 #include "lib/string.h"
 #include "mm/mm.h"
 #include "net/gofer.h"
+#include "net/stack.h"
 #include "proc/clone.h"
 #include "proc/cputimer.h"
 #include "proc/exit.h"
@@ -233,7 +234,7 @@ static uint64_t look_around(void)
 
     if (READ_ONCE(shared_page()->pending))
         handle_bits(__atomic_exchange_n(&shared_page()->pending, 0, __ATOMIC_ACQ_REL));
-    if (ring_urgent() || gofer_net_pending())
+    if (ring_urgent() || gofer_net_pending() || stack_pending())
         poll_all();
     now = clock_mono_ns();
     timer_expire(now);
@@ -322,7 +323,7 @@ static bool spin_for_replies(uint64_t now)
     static uint32_t misses;
     bool hit;
 
-    if (!(ring_urgent() || gofer_net_active()) || boot_info.poll_needs_exit)
+    if (!(ring_urgent() || gofer_net_active() || stack_active()) || boot_info.poll_needs_exit)
         return false;
     hit = spin_until(MIN(now + spin_ns, timer_nearest()));
     if (hit)

@@ -194,9 +194,16 @@ Test(vnet, frame_is_spread_over_buffers)
 {
     const struct virtio_net_hdr_v1 *header = (void *)driver.data;
 
+    net->tap.mtu = 3000;
     start(MERGE);
-    offer_buffers(8, 1024);
+    offer_buffers(2, 1024);
     host_send(mac, 3000);
+    serve();
+    cr_assert_eq(driver_used(NET_RX), 0, "it waits for the rest");
+    for (uint16_t i = 2; i < 8; i++) {
+        driver_desc(NET_RX, i, i * 1024u, 1024, VIRTQ_DESC_WRITE, 0);
+        driver_offer(NET_RX, i);
+    }
     serve();
     cr_assert_eq(driver_used(NET_RX), 3);
     cr_assert_eq(header->num_buffers, 3);
