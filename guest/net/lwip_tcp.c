@@ -100,8 +100,12 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t n)
     if (!k)
         return ERR_OK;
     stack_tx_acked(k, n);
-    if (k->s && stack_tcp_writable(tcp_sock(k->s)))
+    if (k->s && tcp_sock(k->s)->want_space && stack_tcp_writable(tcp_sock(k->s))) {
+        tcp_sock(k->s)->want_space = false;
         socket_wake_write(k->s);
+    }
+    if (k->s && k->tx_len == 0 && k->s->opt.linger)
+        wait_wake_all(&k->s->write_wait, 0); /* close(2) may wait for it */
     settle(k, pcb);
     return ERR_OK;
 }
@@ -498,6 +502,8 @@ static uint32_t stack_poll(struct socket *s)
             events |= EPOLLIN | EPOLLRDNORM;
         if ((s->shut & SHUT_SEND) || t->state == TCP_STATE_CLOSE || stack_tcp_writable(t))
             events |= EPOLLOUT | EPOLLWRNORM;
+        else
+            t->want_space = true;
     }
     return events | (s->error ? EPOLLERR : 0u);
 }

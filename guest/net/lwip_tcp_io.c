@@ -285,6 +285,7 @@ static int wait_room(struct tcp_sock *t, uint64_t deadline_ns)
     stack_tcp_flush(stack_of(t));
     if (deadline_ns == 0)
         return -EAGAIN;
+    t->want_space = true;
     mutex_unlock(&t->write_lock);
     err = socket_wait(&t->i.s.write_wait, is_broken(t) || stack_tcp_writable(t), deadline_ns);
     mutex_lock(&t->write_lock);

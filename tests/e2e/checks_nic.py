@@ -1,11 +1,16 @@
 """Packets: a network device of the sandbox's own on a tap (--nic). All traffic stays in a network namespace that each test makes."""
 
 import contextlib
+import ctypes
+import difflib
 import hashlib
 import os
+import socket
 import subprocess
 import sys
+import threading
 
+import checks_net
 from checks import Failure, Skip, check, expect_message, require, vmm, workdir, write_file
 import __main__ as runner
 
@@ -48,6 +53,21 @@ class Lab:
     def vmm(self, settings, *arguments, nic=f'tap=tap0,{STATIC}', timeout=60):
         """Run a program in a sandbox on the tap; its standard output."""
         return self.run(settings.vmm, '--nic', nic, *arguments, timeout=timeout * settings.slow)
+
+    def listener(self, address):
+        """A listening socket of ours that lives there: a socket stays in the namespace in which it was made."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        made = []
+
+        def make():
+            with open(f'/proc/{self.holder.pid}/ns/net') as there:
+                if libc.setns(there.fileno(), 0) == 0:
+                    made.append(socket.create_server((address, 0), backlog=16))
+
+        thread = threading.Thread(target=make)  # which stays there, and ends
+        thread.start()
+        thread.join()
+        return made[0]
 
     def end(self):
         for process in [*self.children, self.holder]:
@@ -182,6 +202,28 @@ def nic_datagrams(settings, log):
             require(out == b'echoed True\n', f'{address}: {out!r}')
             server.kill()
             server.wait()
+
+
+class Peer(checks_net.Peer):
+    """The one of checks_net, on a listener of our own."""
+
+    def __init__(self, listener):
+        self.listener = listener
+        threading.Thread(target=self.serve, daemon=True).start()
+
+
+@check()
+def nic_calls(settings, log):
+    """Random socket calls on connections to a peer that sends, ends and resets: as a native program has it. (Without urgent data.)"""
+    program = os.path.join(checks_net.DATA, 'net_calls.py')
+    with lab(log) as made, contextlib.closing(made.listener(HOST)) as listener:
+        port = str(Peer(listener).listener.getsockname()[1])
+        for seed in '1', '5':
+            native = made.run('/usr/bin/python3', program, HOST, port, seed, '5')
+            inside = made.vmm(settings, '--bind', f'{checks_net.DATA}:/data', '/usr/bin/python3', '/data/net_calls.py', HOST, port,
+                              seed, '5')
+            diff = list(difflib.unified_diff(native.decode().splitlines(), inside.decode().splitlines(), 'native', 'vm', lineterm=''))
+            require(not diff, f'seed {seed}:\n' + '\n'.join(diff[:20]))
 
 
 @check()
