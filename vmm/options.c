@@ -124,7 +124,7 @@ static const char help_text[] =
     "  --publish [ADDR:]HOSTPORT:PORT[/udp]  a port of the host's leads to one inside\n"
     "  --net=host-loopback    the host's own addresses too; 169.254.53.1 is its 127.0.0.1\n"
     "  --net-rate SIZE        bytes a second, each way\n"
-    "  --nic tap[=NAME][,OPT,…]  instead: packets of its own, on a tap; addr=ADDR/LEN (else DHCP), gw=, dns=, …\n"
+    "  --nic tap[=NAME][,OPT,…]  instead: packets of its own; addr=ADDR/LEN (else DHCP), gw=, dns=, …\n"
     "Limits\n"
     "  --mem SIZE             memory, such as 512M (default: 2G)\n"
     "  --timeout DUR          wall time, such as 500ms, 30s, 5m\n"
