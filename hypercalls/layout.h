@@ -16,6 +16,7 @@
  * (client processors) can map it.
  */
 #define GPA_RAM_BASE 0x0
+#define GPA_START_END 0x240000           /* RAM below is had from the host before the start: what a small program takes */
 #define GPA_SMALL_PAGES_END 0x1000000      /* RAM below is on small pages of the host, so that small programs stay small */
 #define GPA_RAM_HOLE_BASE 0xfec00000       /* I/O APIC, local APIC, TSS pages of KVM: never RAM */
 #define GPA_RAM_HOLE_END 0x100000000

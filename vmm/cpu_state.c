@@ -162,8 +162,6 @@ static void make_tss(struct vm *vm)
     open_port(tss, PORT_DEVICE);
 }
 
-#define START_MEMORY 0x10000u /* of the second 2 MiB, what is in use when a small program runs */
-
 int cpu_state_load_image(struct vm *vm)
 {
     const struct shim_header *h = shim_header();
@@ -177,7 +175,7 @@ int cpu_state_load_image(struct vm *vm)
      * All at once, with what the shim takes at its start: a page fault for each page would take longer than the copy, and software KVM
      * maps pages along with others only if they are there. An old kernel just faults.
      */
-    (void)madvise(vm->ram + SHIM_GPA, SLOT_ALIGN + START_MEMORY - SHIM_GPA, MADV_POPULATE_WRITE);
+    (void)madvise(vm->ram + SHIM_GPA, GPA_START_END - SHIM_GPA, MADV_POPULATE_WRITE);
     memcpy(vm->ram + SHIM_GPA, shim_image, (size_t)(shim_image_end - shim_image));
     make_gdt(vm);
     make_idt(vm);

@@ -266,7 +266,7 @@ static void count_used(uint64_t frames)
  */
 static void populate(gpa_t gpa)
 {
-    if (gpa < GPA_SMALL_PAGES_END && gpa / PAGE_SIZE % POPULATE_FRAMES == 0)
+    if (gpa >= GPA_START_END && gpa < GPA_SMALL_PAGES_END && gpa / PAGE_SIZE % POPULATE_FRAMES == 0)
         hypercall(HYPERCALL_POPULATE, gpa, POPULATE_FRAMES * PAGE_SIZE, 0, 0, 0);
 }
 
