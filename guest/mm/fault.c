@@ -26,7 +26,7 @@
 
 /* Pages of files in RAM may be holes, which cost memory: only for sequential use. */
 #define RAM_FILE_WINDOW_MAX 0x40000u
-#define RAM_FILE_READY_WINDOW 0x20000u /* pages that are there already */
+#define RAM_FILE_READY_WINDOW 0x20000u /* pages that are there already, where they are copied; else FILE_WINDOW */
 
 #define COW_WINDOW_MIN 0x1000u
 #define COW_WINDOW_MAX 0x10000u
@@ -284,8 +284,8 @@ static long map_ram_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa, uint64
     long r;
 
     if (run > PAGE_SIZE) {
-        range = around(vma, addr, RAM_FILE_READY_WINDOW);
         copy = copy || copies_eagerly(vma);
+        range = around(vma, addr, copy ? RAM_FILE_READY_WINDOW : FILE_WINDOW);
     } else {
         range.lo = addr;
         range.hi = MIN(addr + sequential_window(vma, addr, PAGE_SIZE, RAM_FILE_WINDOW_MAX), vma->end);

@@ -27,6 +27,7 @@
  * spared the faults.
  */
 #define EAGER_MAX 0x8000ul
+#define BSS_EAGER_MAX 0x10000ul /* what dynamic loaders put at the end of a library */
 #define HEAP_EAGER_MAX 0x40000ul
 
 /* --- limits --- */
@@ -328,8 +329,15 @@ static bool wants_pages(const struct map_request *q)
 {
     if (q->vma_flags & VMA_LOCKED || (q->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
         return true;
-    return !q->file && (q->prot & PROT_WRITE) && q->len <= EAGER_MAX &&
+    return !q->file && (q->prot & PROT_WRITE) &&
+           q->len <= (q->flags & MAP_FIXED ? BSS_EAGER_MAX : EAGER_MAX) &&
            !(q->flags & (MAP_GROWSDOWN | MAP_NORESERVE));
+}
+
+/* Dynamic loaders map a library's segments so, and use them at once. */
+static bool is_segment(const struct map_request *q)
+{
+    return q->file && (q->flags & MAP_FIXED) && (q->flags & MAP_TYPE) == MAP_PRIVATE && q->prot;
 }
 
 /* Put the VMA in place; q->file is borrowed. */
@@ -357,6 +365,8 @@ static long install(struct mm *mm, const struct map_request *q)
     vma_merge(mm, vma);
     if (wants_pages(q))
         mm_populate(mm, q->addr, q->len, !(q->vma_flags & VMA_SHARED));
+    else if (is_segment(q)) /* one page brings its neighbours along */
+        mm_populate(mm, q->addr, PAGE_SIZE, false);
     return 0;
 }
 
