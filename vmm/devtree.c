@@ -134,6 +134,8 @@ static int put_chosen(void *fdt, const struct options *opt, const struct view *v
         err |= fdt_property(fdt, "tty", NULL, 0);
     if (opt->no_rewrite)
         err |= fdt_property(fdt, "no-rewrite", NULL, 0);
+    if (opt->prefault)
+        err |= fdt_property(fdt, "prefault", NULL, 0);
     err |= fdt_property_u32(fdt, "uid", opt->uid);
     err |= fdt_property_u32(fdt, "gid", opt->gid);
     err |= fdt_property_u64(fdt, "mem-limit", opt->mem_size);

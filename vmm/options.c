@@ -50,6 +50,7 @@ enum option_id {
     OPT_FSIZE,
     OPT_STRACE,
     OPT_NO_REWRITE,
+    OPT_PREFAULT,
     OPT_STATS,
     OPT_PROFILE,
     OPT_REPORT,
@@ -83,6 +84,7 @@ static const struct option long_options[] = {
     { "mem", required_argument, NULL, OPT_MEM },
     { "timeout", required_argument, NULL, OPT_TIMEOUT },
     { "cpu-time", required_argument, NULL, OPT_CPU_TIME },
+    { "prefault", no_argument, NULL, OPT_PREFAULT },
     { "pids", required_argument, NULL, OPT_PIDS },
     { "fsize", required_argument, NULL, OPT_FSIZE },
     { "strace", optional_argument, NULL, OPT_STRACE },
@@ -127,6 +129,7 @@ static const char help_text[] =
     "  --nic tap[=NAME][,OPT,…]  instead: packets of its own; addr=ADDR/LEN (else DHCP), gw=, dns=, …\n"
     "Limits\n"
     "  --mem SIZE             memory, such as 512M (default: 2G)\n"
+    "  --prefault             bring memory in when it is mapped, not when it is touched\n"
     "  --timeout DUR          wall time, such as 500ms, 30s, 5m\n"
     "  --cpu-time DUR         processor time\n"
     "  --pids N               threads and processes\n"
@@ -481,6 +484,9 @@ static int parse_one(struct options *opt, int id, char *arg)
         return 0;
     case OPT_NO_REWRITE:
         opt->no_rewrite = true;
+        return 0;
+    case OPT_PREFAULT:
+        opt->prefault = true;
         return 0;
     case OPT_REPORT:
         opt->report_file = arg;

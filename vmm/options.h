@@ -71,6 +71,7 @@ struct options {
     uint64_t file_size_max;
     bool tty;              /* a terminal of the program's own */
     bool strace;
+    bool prefault;   /* mappings come with their pages */
     bool no_rewrite; /* leave the app's `syscall` instructions as they are */
     const char *strace_file; /* NULL: stderr */
     const char *report_file;

@@ -94,6 +94,7 @@ static void parse_chosen(const struct fdt_node *chosen)
     b->strace = fdt_prop(chosen, "strace", &len);
     b->tty = fdt_prop(chosen, "tty", &len);
     b->no_rewrite = fdt_prop(chosen, "no-rewrite", &len);
+    b->prefault = fdt_prop(chosen, "prefault", &len);
     b->uid = (uint32_t)fdt_prop_u64(chosen, "uid", 0);
     b->gid = (uint32_t)fdt_prop_u64(chosen, "gid", 0);
     b->pids_max = fdt_prop_u64(chosen, "pids-max", UINT64_MAX);

@@ -56,6 +56,7 @@ struct boot_info {
     bool strace;
     bool tty;            /* the program gets a terminal of its own */
     bool no_rewrite;
+    bool prefault;       /* mappings come with their pages */
     uint32_t stdio_open; /* bit n: descriptor n is open */
     bool poll_needs_exit; /* nothing to gain from spinning on the ring (single host CPU) */
     const char *hostname;

@@ -8,6 +8,7 @@
 #include <linux/personality.h>
 #include <linux/resource.h>
 
+#include "arch/bootinfo.h"
 #include "fs/file.h"
 #include "hypercalls/layout.h"
 #include "mm/frame.h"
@@ -324,10 +325,19 @@ static long check_arguments(struct mm *mm, struct map_request *q)
     return check_type(q);
 }
 
+/* --prefault: as far as memory goes, and nothing that is only reserved. */
+static bool is_prefaulted(uint64_t len, uint32_t prot, int flags)
+{
+    return boot_info.prefault && prot && !(flags & (MAP_NORESERVE | MAP_GROWSDOWN)) &&
+           len >> PAGE_SHIFT <= frame_free_count() / 2;
+}
+
 /* Are the pages to be brought in at once? */
 static bool wants_pages(const struct map_request *q)
 {
     if (q->vma_flags & VMA_LOCKED || (q->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
+        return true;
+    if (is_prefaulted(q->len, q->prot, q->flags))
         return true;
     return !q->file && (q->prot & PROT_WRITE) &&
            q->len <= (q->flags & MAP_FIXED ? BSS_EAGER_MAX : EAGER_MAX) &&
@@ -537,7 +547,8 @@ uaddr_t mm_brk(struct mm *mm, uaddr_t brk)
             return mm->brk;
         vma_insert(mm, vma);
         vma_merge(mm, vma);
-        if (to - from <= HEAP_EAGER_MAX || (mm->default_flags & VMA_LOCKED))
+        if (to - from <= HEAP_EAGER_MAX || (mm->default_flags & VMA_LOCKED) ||
+            is_prefaulted(to - from, PROT_READ | PROT_WRITE, 0))
             mm_populate(mm, from, to - from, true);
     }
     mm->brk = brk;

@@ -60,6 +60,22 @@ def rewritten_call_sites(settings, log):
         require(outputs[0] == outputs[1] == outputs[2], 'the outputs differ')
 
 
+@check()
+def prefault_option(settings, log):
+    """With --prefault a program runs as without, and meets fewer page faults."""
+    with workdir() as folder:
+        path = folder + '/report.json'
+        outputs, faults = [], []
+        for options in ([], ['--prefault']):
+            result = expect(vmm(settings, log, *options, '--report', path, '--app', guest(settings, 'memory_random'), '300'), 0)
+            outputs.append(result.out)
+            with open(path) as file:
+                faults.append(json.load(file)['guest']['faults'])
+        log.write(f'{faults}\n')
+        require(outputs[0] == outputs[1], 'the outputs differ')
+        require(faults[1] < faults[0], 'there were no fewer faults')
+
+
 def stats_of(settings, log, path, *command):
     """The table of --stats as a dictionary, without the exits that the clock and other kicks cause."""
     expect(vmm(settings, log, '--stats=' + path, *command), 0)
