@@ -78,6 +78,59 @@ def listings_stay_true(settings, log):
             expect(vmm(settings, log, *words, '--', '/data', 'show'), 0, want.out, b'')
 
 
+LATE_ERROR = '''
+import errno, os, sys
+def told(call, *args):
+    try:
+        return call(*args)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+f = os.open(sys.argv[1] + "/big", os.O_CREAT | os.O_WRONLY, 0o644)
+print([told(os.write, f, b"x" * 262144) for n in range(160)].count(262144))
+print(told(os.fsync, f), told(os.fsync, f), told(os.close, f))
+'''
+
+
+def unmount(folder):
+    """The loop device may need a moment to let go of its file."""
+    for _ in range(100):
+        if subprocess.run(['umount', folder], stderr=subprocess.DEVNULL).returncode == 0:
+            return
+        time.sleep(0.1)
+    raise Failure(f'{folder} stays mounted')
+
+
+@check()
+def disk_fails_later(settings, log):
+    """What was written can't be kept: a file system with plenty of space, on a disk that has none. fsync(2) tells it, once, as natively."""
+    if os.getuid() != 0 or not shutil.which('mkfs.ext4', path=runner.PATH):
+        raise Skip('needs root and mkfs.ext4, to mount a file system')
+    python = '/usr/bin/python3'
+    told = {}
+    for kind in ('native', 'exclusive', 'shared', 'none'):
+        with workdir() as top, contextlib.ExitStack() as mounted:
+            os.mkdir(top + '/small')
+            os.mkdir(top + '/large')
+            subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=24M', 'none', top + '/small'], check=True)
+            mounted.callback(unmount, top + '/small')
+            with open(top + '/small/image', 'w') as image:
+                image.truncate(12 << 30)
+            subprocess.run(['mkfs.ext4', '-q', '-O', '^has_journal', '-E', 'lazy_itable_init=1,nodiscard', top + '/small/image'],
+                           check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if subprocess.run(['mount', '-o', 'loop', top + '/small/image', top + '/large'], stderr=subprocess.DEVNULL).returncode:
+                raise Skip('no loop devices')
+            mounted.callback(unmount, top + '/large')
+            os.chmod(top + '/large', 0o777)
+            if kind == 'native':
+                result = runner.run([python, '-c', LATE_ERROR, top + '/large'], timeout=60 * settings.slow)
+            else:
+                result = vmm(settings, log, '--bind', f'{top}/large:/d:rw,cache={kind}', '--app', python, '--', '-c', LATE_ERROR, '/d',
+                             timeout=60 * settings.slow)
+            told[kind] = result.out
+    require(b'ENOSPC' in told['native'] or b'EIO' in told['native'], f'natively nothing failed: {told}')
+    require(len(set(told.values())) == 1, f'{told}')
+
+
 @check('soak')
 def a_million_fsx(settings, log):
     """Seeds that were found to matter stay in the list."""
