@@ -15,6 +15,7 @@
 #include "net/stack_addr.h"
 #include "sys/timespec.h"
 
+#define TIME_WAIT_MAX 256u
 #define BACKLOG 255 /* lwIP's most; how many wait for accept(2) is counted here */
 
 static const struct socket_ops stack_tcp_ops;
@@ -186,6 +187,19 @@ int stack_tcp_adopt(struct socket *s)
     return take_over(s) ? 0 : -ENOBUFS;
 }
 
+/* lwIP walks through all connections for each segment: those that only wait for stray ones must not become many. */
+static void trim_time_wait(void)
+{
+    struct tcp_pcb *pcb = tcp_tw_pcbs, *next; /* the latest comes first */
+
+    for (unsigned n = 0; pcb && n < TIME_WAIT_MAX; n++)
+        pcb = pcb->next;
+    for (; pcb; pcb = next) {
+        next = pcb->next;
+        tcp_abort(pcb); /* says nothing to the peer in this state */
+    }
+}
+
 /* Linux resets a connection whose data hasn't been read, and one with SO_LINGER and no time (tcp(7), RFC 2525 2.17). */
 static void stack_release(struct socket *s)
 {
@@ -221,6 +235,7 @@ static void stack_release(struct socket *s)
         if (tcp_close(pcb) != ERR_OK) /* no memory even for that */
             tcp_abort(pcb);
     }
+    trim_time_wait();
     stack_done();
 }
 

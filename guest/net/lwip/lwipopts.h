@@ -77,7 +77,7 @@
 #define TCP_DEFAULT_LISTEN_BACKLOG 255
 #define TCP_TMR_INTERVAL 50 /* ms: delayed acknowledgements; retransmissions go by twice that */
 #define LWIP_TCP_RTO_TIME 1000 /* RFC 6298 */
-#define TCP_MSL 10000UL        /* so that TIME-WAIT is short of Linux's minute: ports are the shim's to give */
+#define TCP_MSL 2500UL        /* TIME-WAIT is 5 s: lwIP looks through all of them for each segment, and ports are the shim's to give */
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1
 #define LWIP_DISABLE_MEMP_SANITY_CHECKS 1
 #define LWIP_CALLBACK_API 1
