@@ -182,7 +182,12 @@ for connected in False, True:
         assert (s.send(data) if connected else s.sendto(data, to)) == size
         back, peer = s.recvfrom(65536)
         assert back == data[::-1] and peer[:2] == to, (size, len(back), peer)
-print('echoed', s.getpeername()[:2] == to)
+s.connect((to[0], 10))
+s.send(b'nobody is there')
+try:
+    s.recv(1)
+except ConnectionRefusedError:
+    print('echoed', s.getpeername()[1] == 10)
 '''
 
 

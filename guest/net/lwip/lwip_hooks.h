@@ -11,6 +11,11 @@ void dns_setserver(u8_t number, const ip_addr_t *server);
 #define LWIP_HOOK_TCP_ISN(local, local_port, remote, remote_port) stack_random()
 
 struct netif;
+struct pbuf;
+int stack_hook_ip4(struct pbuf *p);
+int stack_hook_ip6(struct pbuf *p);
+#define LWIP_HOOK_IP4_INPUT(p, input) stack_hook_ip4(p)
+#define LWIP_HOOK_IP6_INPUT(p, input) stack_hook_ip6(p)
 const ip6_addr_t *stack_gateway6(struct netif *n, const ip6_addr_t *destination);
 #define LWIP_HOOK_ND6_GET_GW(netif, destination) stack_gateway6(netif, destination)
 
