@@ -120,6 +120,11 @@ static int serve_tx(struct vnet *net, struct virtq *q, struct virtio_served *ser
 
 /* --- to the driver --- */
 
+static struct virtq_chain *held(struct vnet *net, uint16_t i)
+{
+    return &net->held[(net->held_first + i) % NET_HELD_MAX];
+}
+
 /* The longest frame that may come, with its header. */
 static uint64_t longest_frame(const struct vnet *net)
 {
@@ -141,11 +146,11 @@ static int64_t gather(struct vnet *net, struct virtq *q)
     uint64_t needed = longest_frame(net), room = 0, pieces = 2;
 
     for (uint16_t i = 0; i < net->held_count; i++) {
-        room += net->held[i].out_size;
-        pieces += net->held[i].out_count;
+        room += held(net, i)->out_size;
+        pieces += held(net, i)->out_count;
     }
     while (net->held_count < max && room < needed && pieces + VIRTQ_CHAIN_MAX <= NET_IOV_MAX) {
-        struct virtq_chain *c = &net->held[net->held_count];
+        struct virtq_chain *c = held(net, net->held_count);
         int got = virtq_pop(q, c);
 
         if (got < 0 || (got > 0 && (c->in_size || c->out_size < HEAD_SIZE)))
@@ -168,7 +173,7 @@ static int frame_vector(struct vnet *net, uint8_t *head, uint8_t *spill)
 
     net->iov[0] = (struct iovec){ head, HEAD_SIZE };
     for (uint16_t i = 0; i < net->held_count; i++) {
-        const struct virtq_chain *c = &net->held[i];
+        const struct virtq_chain *c = held(net, i);
         size_t skip = i ? 0 : HEAD_SIZE;
 
         count += iov_slice(c->out, c->out_count, skip, c->out_size - skip, net->iov + count);
@@ -184,19 +189,19 @@ static void deliver(struct vnet *net, struct virtq *q, uint8_t *head, uint64_t l
     uint16_t used = 0;
 
     for (uint64_t left = len; left; used++)
-        left -= left < net->held[used].out_size ? left : net->held[used].out_size;
+        left -= left < held(net, used)->out_size ? left : held(net, used)->out_size;
     memcpy(&header, head, sizeof(header));
     header.num_buffers = used;
     memcpy(head, &header, sizeof(header));
-    iov_write(net->held[0].out, net->held[0].out_count, 0, head, HEAD_SIZE);
+    iov_write(held(net, 0)->out, held(net, 0)->out_count, 0, head, HEAD_SIZE);
     for (uint16_t i = 0; i < used; i++) {
-        uint64_t n = len < net->held[i].out_size ? len : net->held[i].out_size;
+        uint64_t n = len < held(net, i)->out_size ? len : held(net, i)->out_size;
 
-        virtq_push(q, net->held[i].head, (uint32_t)n);
+        virtq_push(q, held(net, i)->head, (uint32_t)n);
         len -= n;
     }
     net->held_count = (uint16_t)(net->held_count - used);
-    memmove(net->held, net->held + used, net->held_count * sizeof(net->held[0]));
+    net->held_first = (uint16_t)((net->held_first + used) % NET_HELD_MAX);
 }
 
 /* 1: a frame was taken; 0: there is none, or no room for it; -EPROTO: the driver is broken. */

@@ -43,8 +43,8 @@ struct vnet {
     bool starved;          /* a frame waits at the host, and the driver has too little room for one */
     bool throttled;        /* frames wait until the limit lets them through */
     bool closed;           /* the host's device is gone */
-    uint16_t held_count;
-    struct virtq_chain held[NET_HELD_MAX];
+    uint16_t held_first, held_count;
+    struct virtq_chain held[NET_HELD_MAX]; /* a ring: they are big */
     struct virtq_chain chain;
     struct iovec iov[NET_IOV_MAX];
 };
