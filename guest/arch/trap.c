@@ -82,7 +82,7 @@ static const syscall_fn syscall_table[SYSCALL_NR_MAX] = {
 
 static long dispatch(struct regs *regs)
 {
-    uint64_t nr = regs->orig_rax;
+    uint32_t nr = (uint32_t)regs->orig_rax; /* as on Linux the upper half doesn't count */
     syscall_fn fn = nr < SYSCALL_NR_MAX ? syscall_table[nr] : NULL;
 
     report.syscalls++;
