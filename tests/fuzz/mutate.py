@@ -33,8 +33,11 @@ def make_tree(root):
     for i in range(150):
         write(f'{root}/many/a-rather-long-file-name-{i}', b'%d' % i)
     os.symlink('x' * 300, f'{root}/data/link')
-    os.setxattr(f'{root}/data/mixed', 'user.one', b'value')
-    os.setxattr(f'{root}/data/mixed', 'user.two', bytes(50))
+    try:
+        os.setxattr(f'{root}/data/mixed', 'user.one', b'value')
+        os.setxattr(f'{root}/data/mixed', 'user.two', bytes(50))
+    except OSError:
+        print('mutate: no user attributes here, left out')
 
 
 def main():
