@@ -18,7 +18,7 @@
 
 #define TOTAL_MAX (16u << 20)   /* bytes in listings */
 #define AHEAD_MAX P9_WALK_MAX   /* directories in one request */
-#define MISSES_MIN 2            /* lookups in a directory before it is listed for them */
+#define MISSES_MIN 8            /* lookups in a directory before it is listed for them: a start makes some in /etc */
 #define ATTR_TRIED 64u          /* files whose attributes must have come before they are found to be of no use */
 #define FILL_BACK_OFF_MAX 8u    /* doublings of that */
 #define FILL_SIZE_MAX (64u << 10) /* directories that are larger (st_size) aren't */
