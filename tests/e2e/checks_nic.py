@@ -91,7 +91,7 @@ def lab(log):
 
 def wait_port(made, address, port, timeout=20):
     """Until a server in the sandbox answers."""
-    program = ('import socket, sys, time\nfor i in range(int(sys.argv[3]) * 20):\n try:\n'
+    program = ('import socket, sys, time\nfor i in range(int(float(sys.argv[3]) * 20)):\n try:\n'
                '  socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).close(); break\n'
                ' except OSError: time.sleep(0.05)\nelse: sys.exit(1)')
     made.run(sys.executable, '-c', program, address, str(port), str(timeout), timeout=timeout * 3)
