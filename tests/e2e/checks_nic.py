@@ -5,6 +5,7 @@ import ctypes
 import difflib
 import hashlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -234,6 +235,8 @@ def nic_calls(settings, log):
 @check()
 def nic_dhcp(settings, log):
     """An address, a gateway and a name server by DHCP, and a name that the server knows."""
+    if not shutil.which('dnsmasq', path=runner.PATH):
+        raise Skip('dnsmasq: not installed')
     with lab(log) as made, workdir() as directory:
         made.start('dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--user=root',
                    '--interface=tap0', '--bind-interfaces', '--pid-file=', f'--dhcp-leasefile={directory}/leases',
