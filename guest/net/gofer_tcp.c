@@ -99,6 +99,7 @@ static int gofer_getname(struct socket *s, struct net_addr *ret, bool peer)
 
 /* --- connecting --- */
 
+/* Its successor is a socket of the host's that knows nothing of the attempt before. */
 static int disconnect(struct tcp_sock *t)
 {
     struct outside_sock *o = t->i.outside, *fresh;
@@ -118,28 +119,6 @@ static int disconnect(struct tcp_sock *t)
     gofer_send_options(s);
     socket_wake_state(s);
     return 0;
-}
-
-/* The host has ended the attempt: it may be tried again on a socket of the host's that knows nothing of it. */
-static int finish_connect(struct tcp_sock *t)
-{
-    int err;
-
-    t->connecting = false;
-    if (t->state != TCP_STATE_CLOSE)
-        return 0;
-    err = socket_take_error(&t->i.s);
-    disconnect(t);
-    return err < 0 ? err : -ECONNABORTED;
-}
-
-static int wait_connected(struct tcp_sock *t, uint64_t deadline_ns)
-{
-    int err = socket_wait(&t->i.s.write_wait, t->state != TCP_STATE_SYN_SENT, deadline_ns);
-
-    if (err == -EAGAIN)
-        return -EINPROGRESS;
-    return err < 0 ? err : finish_connect(t);
 }
 
 /* 0: connected; 1: under way. */
@@ -176,7 +155,7 @@ static int gofer_connect(struct socket *s, const struct net_addr *addr, bool non
     outside_look();
     if (t->connecting) {
         err = t->state == TCP_STATE_SYN_SENT ? -EALREADY : 0;
-        return err < 0 && nonblock ? err : wait_connected(t, deadline_ns);
+        return err < 0 && nonblock ? err : tcp_wait_connected(t, deadline_ns, disconnect);
     }
     if (t->state != TCP_STATE_CLOSE)
         return -EISCONN;
@@ -191,7 +170,7 @@ static int gofer_connect(struct socket *s, const struct net_addr *addr, bool non
     if (err == 0)
         return 0;
     t->connecting = true; /* even if word of its end has come meanwhile: the next connect(2) tells */
-    return nonblock ? -EINPROGRESS : wait_connected(t, deadline_ns);
+    return nonblock ? -EINPROGRESS : tcp_wait_connected(t, deadline_ns, disconnect);
 }
 
 static int gofer_listen(struct socket *s UNUSED, int backlog UNUSED)

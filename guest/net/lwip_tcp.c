@@ -278,27 +278,6 @@ static int disconnect(struct tcp_sock *t)
     return 0;
 }
 
-static int finish_connect(struct tcp_sock *t)
-{
-    int err;
-
-    t->connecting = false;
-    if (t->state != TCP_STATE_CLOSE)
-        return 0;
-    err = socket_take_error(&t->i.s);
-    disconnect(t);
-    return err < 0 ? err : -ECONNABORTED;
-}
-
-static int wait_connected(struct tcp_sock *t, uint64_t deadline_ns)
-{
-    int err = socket_wait(&t->i.s.write_wait, t->state != TCP_STATE_SYN_SENT, deadline_ns);
-
-    if (err == -EAGAIN)
-        return -EINPROGRESS;
-    return err < 0 ? err : finish_connect(t);
-}
-
 static int bind_pcb(struct tcp_sock *t, struct tcp_pcb *pcb)
 {
     ip_addr_t local;
@@ -356,7 +335,7 @@ static int stack_connect(struct socket *s, const struct net_addr *addr, bool non
     stack_look();
     if (t->connecting) {
         err = t->state == TCP_STATE_SYN_SENT ? -EALREADY : 0;
-        return err < 0 && nonblock ? err : wait_connected(t, deadline_ns);
+        return err < 0 && nonblock ? err : tcp_wait_connected(t, deadline_ns, disconnect);
     }
     if (t->state != TCP_STATE_CLOSE)
         return -EISCONN;
@@ -371,7 +350,7 @@ static int stack_connect(struct socket *s, const struct net_addr *addr, bool non
     }
     t->connecting = true;
     stack_done();
-    return nonblock ? -EINPROGRESS : wait_connected(t, deadline_ns);
+    return nonblock ? -EINPROGRESS : tcp_wait_connected(t, deadline_ns, disconnect);
 }
 
 static int stack_listen(struct socket *s UNUSED, int backlog UNUSED)

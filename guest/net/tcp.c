@@ -358,26 +358,25 @@ static int start(struct tcp_sock *t, const struct inet_end *to)
     return establish(t, listener);
 }
 
-static int finish_connect(struct tcp_sock *t)
+static int finish_connect(struct tcp_sock *t, int (*disconnect_it)(struct tcp_sock *))
 {
     int err;
 
-    if (t->state != TCP_STATE_CLOSE) {
-        t->connecting = false;
+    t->connecting = false;
+    if (t->state != TCP_STATE_CLOSE)
         return 0;
-    }
     err = socket_take_error(&t->i.s);
-    disconnect(t);
+    disconnect_it(t);
     return err < 0 ? err : -ECONNABORTED;
 }
 
-static int wait_connected(struct tcp_sock *t, uint64_t deadline_ns)
+int tcp_wait_connected(struct tcp_sock *t, uint64_t deadline_ns, int (*disconnect_it)(struct tcp_sock *))
 {
     int err = socket_wait(&t->i.s.write_wait, t->state != TCP_STATE_SYN_SENT, deadline_ns);
 
     if (err == -EAGAIN)
         return -EINPROGRESS;
-    return err < 0 ? err : finish_connect(t);
+    return err < 0 ? err : finish_connect(t, disconnect_it);
 }
 
 static int tcp_connect(struct socket *s, const struct net_addr *addr, bool nonblock)
@@ -397,7 +396,7 @@ static int tcp_connect(struct socket *s, const struct net_addr *addr, bool nonbl
         err = t->state == TCP_STATE_SYN_SENT ? -EALREADY : 0;
         if (err < 0 && nonblock)
             return err;
-        return wait_connected(t, deadline_ns);
+        return tcp_wait_connected(t, deadline_ns, disconnect);
     }
     if (t->state != TCP_STATE_CLOSE || t->peer)
         return -EISCONN;
@@ -414,7 +413,7 @@ static int tcp_connect(struct socket *s, const struct net_addr *addr, bool nonbl
         return err;
     }
     t->connecting = true;
-    return nonblock ? -EINPROGRESS : wait_connected(t, deadline_ns);
+    return nonblock ? -EINPROGRESS : tcp_wait_connected(t, deadline_ns, disconnect);
 }
 
 static int tcp_getname(struct socket *s, struct net_addr *ret, bool peer)

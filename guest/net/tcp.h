@@ -59,6 +59,13 @@ bool tcp_readable(const struct tcp_sock *t);
 bool tcp_writable(const struct tcp_sock *t);
 bool tcp_at_mark(const struct tcp_sock *t);
 int tcp_inq(const struct tcp_sock *t); /* FIONREAD */
+
+/*
+ * What connect(2) waits for, of the sandbox's own connections as of those that lead out. disconnect makes a socket whose
+ * attempt has failed ready for the next one.
+ */
+int tcp_wait_connected(struct tcp_sock *t, uint64_t deadline_ns, int (*disconnect)(struct tcp_sock *t));
+
 void tcp_tell_inq(struct socket_msg *msg, int inq); /* TCP_INQ: what is left, to a reader */
 
 #endif
