@@ -83,11 +83,7 @@ void net_push(struct net *net, struct net_socket *s)
     guest_store32(&net->event_queue[net->event_tail % NET_SOCKET_MAX], s->number);
     net->event_tail++;
     __atomic_store_n(&net->header->event_tail, net->event_tail, __ATOMIC_RELEASE);
-    if (!net->pushed) {
-        net->pushed = true;
-        net_tell(net); /* it wakes up while we go on */
-        net->pushed = true;
-    }
+    net->pushed = true;
 }
 
 void net_tell(struct net *net)

@@ -137,7 +137,10 @@ static inline struct net_block *net_block(struct net *net, const struct net_sock
 
 uint64_t net_now_ns(void);
 
-/* Tell the guest that something about s has changed; net_tell then wakes it. */
+/*
+ * Tell the guest that something about s has changed; net_tell then wakes it, which is a switch of threads where cores are short: so once
+ * for what one look at the host has found.
+ */
 void net_push(struct net *net, struct net_socket *s);
 void net_tell(struct net *net);
 void net_set_state(struct net *net, struct net_socket *s, uint32_t set, uint32_t clear);

@@ -128,6 +128,7 @@ void net_stream_receive(struct net *net, struct net_socket *s)
         net_push(net, s);
         if (is_drained(s, (size_t)got, n))
             return;
+        net_tell(net); /* it reads that while we go on */
         turn -= (size_t)got;
     }
     net_requeue(net, s);

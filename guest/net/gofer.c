@@ -14,12 +14,15 @@
 #include "proc/sched.h"
 
 /*
- * Rings are large while there are few sockets, and small when there are many: 10,000 connections fit. Freed ring memory is used
- * again last in, first out, since memory that has been touched is what a ring costs.
+ * Rings are large while there are few sockets, and small when there are many: 10,000 connections fit. A ring that is full or empty costs a
+ * sleep and a wake-up on both sides, so its size decides how fast a bulk transfer is. Freed ring memory is used again last in, first
+ * out, since memory that has been touched is what a ring costs.
  */
+#define SOME_SOCKETS 24u
 #define MANY_SOCKETS 64u
 #define VERY_MANY_SOCKETS 900u
-#define RING_FEW (128u << 10)
+#define RING_FEW (512u << 10)
+#define RING_SOME (128u << 10)
 #define RING_MANY (32u << 10)
 #define RING_VERY_MANY (8u << 10)
 #define RING_RECORDS NET_RECORD_RING_MIN
@@ -148,7 +151,9 @@ static uint32_t ring_size(const struct socket *s)
 {
     if (s->type == SOCK_DGRAM)
         return RING_RECORDS;
-    return net.live < MANY_SOCKETS ? RING_FEW : net.live < VERY_MANY_SOCKETS ? RING_MANY : RING_VERY_MANY;
+    if (net.live < MANY_SOCKETS)
+        return net.live < SOME_SOCKETS ? RING_FEW : RING_SOME;
+    return net.live < VERY_MANY_SOCKETS ? RING_MANY : RING_VERY_MANY;
 }
 
 /* --- life --- */
@@ -252,9 +257,8 @@ struct outside_sock *outside_create(struct socket *s, bool make_host, int *err)
     p9_put16(&rq->out, 0);
     outside_put_rings(rq, o);
     *err = (int)outside_call(rq);
-    if (*err == 0) {
-            return o;
-    }
+    if (*err == 0)
+        return o;
     outside_free(o);
     return NULL;
 }
