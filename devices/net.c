@@ -1,11 +1,12 @@
 /*
  * virtio-net's frames (§5.1.6). The header is copied once, checked, and only the copy is handed to the host; the frame itself goes
- * between the driver's memory and the tap without a look, but for its first bytes, by which it is filtered.
+ * between the driver's memory and the wire without a look, but for its first bytes, by which it is filtered.
  */
 #include "devices/net.h"
 
 #include <errno.h>
 #include <linux/if_tun.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 
@@ -96,16 +97,23 @@ static int send_frame(struct vnet *net, const struct virtq_chain *c)
     net->iov[0] = (struct iovec){ &header, sizeof(header) };
     count = iov_slice(c->in, c->in_count, sizeof(header), len, net->iov + 1);
     if (!net->closed)
-        (void)tap_write(&net->tap, net->iov, (int)count + 1);
+        (void)net->wire->ops->write(net->wire, net->iov, (int)count + 1);
     bucket_take(&net->sent, len);
     return 0;
+}
+
+/* Without a wire all frames can be lost at once. */
+static bool can_send(struct vnet *net)
+{
+    net->blocked = !net->closed && net->wire->ops->ready && !net->wire->ops->ready(net->wire);
+    return !net->blocked;
 }
 
 static int serve_tx(struct vnet *net, struct virtq *q, struct virtio_served *served)
 {
     unsigned n;
 
-    for (n = 0; n < RUN_MAX && virtq_has_avail(q) && may_go(&net->sent, served); n++) {
+    for (n = 0; n < RUN_MAX && can_send(net) && virtq_has_avail(q) && may_go(&net->sent, served); n++) {
         int got = virtq_pop(q, &net->chain);
 
         if (got < 0 || send_frame(net, &net->chain) < 0)
@@ -128,7 +136,7 @@ static struct virtq_chain *held(struct vnet *net, uint16_t i)
 /* The longest frame that may come, with its header. */
 static uint64_t longest_frame(const struct vnet *net)
 {
-    uint32_t mtu = net->tap.mtu > net->config.mtu ? net->tap.mtu : net->config.mtu;
+    uint32_t mtu = net->wire->mtu > net->config.mtu ? net->wire->mtu : net->config.mtu;
 
     if (net->dev.accepted & (BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6)) || mtu > FRAME_MAX - VLAN_HEADER)
         return NET_HEADER_SIZE + FRAME_MAX;
@@ -204,6 +212,14 @@ static void deliver(struct vnet *net, struct virtq *q, uint8_t *head, uint64_t l
     net->held_first = (uint16_t)((net->held_first + used) % NET_HELD_MAX);
 }
 
+/* The wire was taken from us: the link is down for good. */
+static void link_lost(struct vnet *net)
+{
+    net->closed = true;
+    net->config.status = 0;
+    virtio_config_changed(&net->dev);
+}
+
 /* 1: a frame was taken; 0: there is none, or no room for it; -EPROTO: the driver is broken. */
 static int receive_frame(struct vnet *net, struct virtq *q)
 {
@@ -214,13 +230,11 @@ static int receive_frame(struct vnet *net, struct virtq *q)
     net->starved = room == 0;
     if (room <= 0)
         return (int)room;
-    n = tap_read(&net->tap, net->iov, frame_vector(net, head, &spill));
+    n = net->wire->ops->read(net->wire, net->iov, frame_vector(net, head, &spill));
     if (n == -EAGAIN || n == -EINTR)
         return 0;
-    if (n < 0) { /* the device was taken from us: the link is down for good */
-        net->closed = true;
-        net->config.status = 0;
-        virtio_config_changed(&net->dev);
+    if (n < 0) {
+        link_lost(net);
         return 0;
     }
     if ((uint64_t)n < HEAD_SIZE || n > room || !vnet_filter_wants(net, head + NET_HEADER_SIZE))
@@ -234,6 +248,8 @@ static int serve_rx(struct vnet *net, struct virtq *q, struct virtio_served *ser
 {
     bool any = false;
 
+    if (!net->closed && net->wire->ops->collect && net->wire->ops->collect(net->wire) < 0)
+        link_lost(net);
     for (unsigned n = 0; n < RUN_MAX && !net->closed; n++) {
         int got;
 
@@ -295,16 +311,18 @@ static struct virtio_served vnet_serve(struct virtio_device *dev)
     return served;
 }
 
-/* Buffers for frames to come are no work by themselves: there are always some. */
+/* Buffers for frames to come are no work by themselves: there are always some. Frames to go are none while the wire is full. */
 static bool vnet_waits_for(struct virtio_device *dev, unsigned queue)
 {
-    return queue != NET_RX || vnet_of(dev)->starved;
+    const struct vnet *net = vnet_of(dev);
+
+    return queue == NET_RX ? net->starved : queue != NET_TX || !net->blocked;
 }
 
 static void vnet_stop(struct virtio_device *dev)
 {
     vnet_of(dev)->held_count = 0;
-    vnet_of(dev)->starved = vnet_of(dev)->throttled = false;
+    vnet_of(dev)->starved = vnet_of(dev)->throttled = vnet_of(dev)->blocked = false;
 }
 
 static int vnet_start(struct virtio_device *dev)
@@ -318,6 +336,7 @@ static int vnet_start(struct virtio_device *dev)
         { VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6 },
         { VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN },
     };
+    struct vnet *net = vnet_of(dev);
     uint32_t wanted = 0;
 
     for (size_t i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++)
@@ -325,7 +344,7 @@ static int vnet_start(struct virtio_device *dev)
             wanted |= offloads[i].offload;
     if (!(wanted & TUN_F_CSUM)) /* §5.1.3.1: segmentation requires it */
         wanted = 0;
-    return tap_set_offloads(&vnet_of(dev)->tap, wanted);
+    return net->wire->ops->set_offloads ? net->wire->ops->set_offloads(net->wire, wanted) : 0;
 }
 
 static void vnet_reset(struct virtio_device *dev)
@@ -339,9 +358,10 @@ static void vnet_reset(struct virtio_device *dev)
 static int vnet_pollfd(struct virtio_device *dev, short *ret_events)
 {
     const struct vnet *net = vnet_of(dev);
+    bool idle = (net->starved || net->throttled) && !net->wire->ops->collect;
 
-    *ret_events = 1; /* POLLIN */
-    return net->closed || net->starved || net->throttled || !dev->running ? -1 : net->tap.fd;
+    *ret_events = (short)((idle ? 0 : POLLIN) | (net->blocked ? POLLOUT : 0));
+    return net->closed || !*ret_events || !dev->running ? -1 : net->wire->fd;
 }
 
 static const struct virtio_model model = {
@@ -361,9 +381,11 @@ int vnet_init(struct vnet *net, const struct guest_mem *mem, virtio_irq_fn irq, 
 {
     uint64_t features = BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_MRG_RXBUF) |
                         BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) |
-                        BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | HOST_OFFLOADS;
+                        BIT(VIRTIO_NET_F_CTRL_MAC_ADDR);
 
-    if (net->tap.offloads)
+    if (net->wire->host_offloads)
+        features |= HOST_OFFLOADS;
+    if (net->wire->offloads)
         features |= GUEST_OFFLOADS;
     memcpy(net->mac, mac, sizeof(net->mac));
     memcpy(net->config.mac, mac, sizeof(net->mac));
@@ -390,5 +412,5 @@ int vnet_init(struct vnet *net, const struct guest_mem *mem, virtio_irq_fn irq, 
 void vnet_destroy(struct vnet *net)
 {
     virtio_destroy(&net->dev);
-    tap_close(&net->tap);
+    net->wire->ops->close(net->wire);
 }

@@ -46,6 +46,47 @@ static int bring_up(const char *name)
     return ask(name, SIOCSIFFLAGS, &r);
 }
 
+/* --- frames --- */
+
+static int set_offloads(struct wire *w, uint32_t offloads)
+{
+    offloads &= w->offloads;
+    return ioctl(w->fd, TUNSETOFFLOAD, (unsigned long)offloads) < 0 && offloads ? -errno : 0;
+}
+
+static ssize_t tap_read(struct wire *w, const struct iovec *iov, int count)
+{
+    ssize_t n = readv(w->fd, iov, count);
+
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t tap_write(struct wire *w, const struct iovec *iov, int count)
+{
+    ssize_t n = writev(w->fd, iov, count);
+
+    return n < 0 ? -errno : n;
+}
+
+static void tap_close(struct wire *w)
+{
+    fd_close(&w->fd);
+}
+
+static const struct wire_ops tap_ops = {
+    .read = tap_read,
+    .write = tap_write,
+    .set_offloads = set_offloads,
+    .close = tap_close,
+};
+
+void tap_init(struct tap *tap, int fd, uint32_t mtu)
+{
+    *tap = (struct tap){ .wire = { .ops = &tap_ops, .fd = fd, .mtu = mtu, .host_offloads = true } };
+}
+
+/* --- opening --- */
+
 static int attach(struct tap *tap, const char *name)
 {
     int header = sizeof(struct virtio_net_hdr_v1);
@@ -53,62 +94,37 @@ static int attach(struct tap *tap, const char *name)
 
     name_request(&r, name ? name : "vmm%d");
     r.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-    if (ioctl(tap->fd, TUNSETIFF, &r) < 0)
+    if (ioctl(tap->wire.fd, TUNSETIFF, &r) < 0)
         return -errno;
     memcpy(tap->name, r.ifr_name, sizeof(tap->name));
     tap->name[sizeof(tap->name) - 1] = '\0';
-    if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header) < 0)
+    if (ioctl(tap->wire.fd, TUNSETVNETHDRSZ, &header) < 0)
         return -ENOTSUP;
-    tap->offloads = ioctl(tap->fd, TUNSETOFFLOAD, (unsigned long)OFFLOADS) < 0 ? 0 : OFFLOADS;
-    return tap_set_offloads(tap, 0);
+    tap->wire.offloads = ioctl(tap->wire.fd, TUNSETOFFLOAD, (unsigned long)OFFLOADS) < 0 ? 0 : OFFLOADS;
+    return set_offloads(&tap->wire, 0);
 }
 
 int tap_open(struct tap *tap, const char *name)
 {
     struct ifreq r;
-    int err = 0;
+    int err = 0, fd;
 
-    *tap = (struct tap){ .fd = -1 };
     name_request(&r, name ? name : "");
     if (name && ask(r.ifr_name, SIOCGIFINDEX, &r) < 0) /* else it would be made */
         return -ENODEV;
-    tap->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (tap->fd < 0)
+    fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
         return -errno;
+    tap_init(tap, fd, 0);
     err = attach(tap, name);
     if (!err && !name)
         err = bring_up(tap->name);
     if (!err) {
         memset(&r, 0, sizeof(r));
         err = ask(tap->name, SIOCGIFMTU, &r);
-        tap->mtu = (uint32_t)r.ifr_mtu;
+        tap->wire.mtu = (uint32_t)r.ifr_mtu;
     }
     if (err < 0)
-        tap_close(tap);
+        tap_close(&tap->wire);
     return err;
-}
-
-void tap_close(struct tap *tap)
-{
-    fd_close(&tap->fd);
-}
-
-int tap_set_offloads(struct tap *tap, uint32_t offloads)
-{
-    offloads &= tap->offloads;
-    return ioctl(tap->fd, TUNSETOFFLOAD, (unsigned long)offloads) < 0 && offloads ? -errno : 0;
-}
-
-ssize_t tap_read(struct tap *tap, const struct iovec *iov, int count)
-{
-    ssize_t n = readv(tap->fd, iov, count);
-
-    return n < 0 ? -errno : n;
-}
-
-ssize_t tap_write(struct tap *tap, const struct iovec *iov, int count)
-{
-    ssize_t n = writev(tap->fd, iov, count);
-
-    return n < 0 ? -errno : n;
 }

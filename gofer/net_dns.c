@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "gofer/net_policy.h"
+#include "common/net_policy.h"
 
 #define HEADER_SIZE 12
 #define NAME_MAX_LEN 255

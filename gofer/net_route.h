@@ -5,7 +5,7 @@
 #ifndef GOFER_NET_ROUTE_H
 #define GOFER_NET_ROUTE_H
 
-#include "gofer/net_policy.h"
+#include "common/net_policy.h"
 
 struct net_routes {
     int query_fd;

@@ -10,8 +10,10 @@
 #include "common/log.h"
 #include "devices/blk.h"
 #include "devices/net.h"
+#include "devices/tap.h"
 #include "hypercalls/devices.h"
 #include "vmm/launch.h"
+#include "vmm/passt.h"
 
 /* As with the gofer's doorbell (vcpu.c): a short-lived VM is better off with exits. */
 #define DOORBELL_EXITS 64
@@ -80,36 +82,53 @@ static int open_disk(struct sandbox *sb, const struct disk_spec *spec)
 }
 
 /* A tap lets through what its network does: 65521 is what a frame of 16-bit length can carry. */
-static uint16_t mtu_of(const struct nic_spec *nic, const struct tap *tap)
+static uint16_t mtu_of(const struct nic_spec *nic, const struct wire *w)
 {
-    uint32_t mtu = nic->mtu ? nic->mtu : tap->mtu;
+    uint32_t mtu = nic->mtu ? nic->mtu : w->mtu;
 
     return (uint16_t)(mtu > 65521 ? 65521 : mtu);
+}
+
+static int open_tap(struct tap *tap, const char *name)
+{
+    const char *what = name ? name : "--nic tap";
+    int err = tap_open(tap, name);
+
+    if (err == -ENODEV || err == -ENOTSUP || err == -EBUSY)
+        log_error(what, err == -ENODEV ? "there is no such tap" : err == -EBUSY ? "is in use" : "no tap with a virtio header");
+    else if (err < 0)
+        log_errno(what, err);
+    return err < 0 ? -1 : 0;
+}
+
+/* The other end, or NULL after one line. */
+static struct wire *open_wire(const struct options *opt)
+{
+    static struct stream stream;
+    static struct tap tap;
+
+    if (opt->nic.passt)
+        return passt_start(&stream, opt) < 0 ? NULL : &stream.wire;
+    return open_tap(&tap, opt->nic.tap) < 0 ? NULL : &tap.wire;
 }
 
 static int open_nic(struct sandbox *sb, const struct nic_spec *nic)
 {
     struct vnet *net = calloc(1, sizeof(*net));
-    const char *what = nic->tap ? nic->tap : "--nic tap";
     uint8_t mac[6];
-    int err;
+    int err = -ENOMEM;
 
-    if (!net) {
-        log_errno(what, ENOMEM);
-        return -1;
+    if (net) {
+        net->wire = open_wire(sb->opt);
+        if (!net->wire)
+            return -1;
+        err = getrandom(mac, sizeof(mac), 0) == (ssize_t)sizeof(mac) ? 0 : -EIO;
+        mac[0] = (uint8_t)((mac[0] & 0xfc) | 2); /* one of our own making */
     }
-    err = tap_open(&net->tap, nic->tap);
-    if (err == -ENODEV || err == -ENOTSUP || err == -EBUSY) {
-        log_error(what, err == -ENODEV ? "there is no such tap" : err == -EBUSY ? "is in use" : "no tap with a virtio header");
-        return -1;
-    }
-    if (getrandom(mac, sizeof(mac), 0) != (ssize_t)sizeof(mac))
-        err = -EIO;
-    mac[0] = (uint8_t)((mac[0] & 0xfc) | 2); /* one of our own making */
     if (!err)
-        err = vnet_init(net, &memory, interrupt, sb, nic->has_mac ? nic->mac : mac, mtu_of(nic, &net->tap), nic->bps);
+        err = vnet_init(net, &memory, interrupt, sb, nic->has_mac ? nic->mac : mac, mtu_of(nic, net->wire), nic->bps);
     if (err < 0) {
-        log_errno(what, err);
+        log_errno("--nic", err);
         return -1;
     }
     devices[device_count++] = &net->dev;

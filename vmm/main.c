@@ -25,6 +25,7 @@
 #include "vmm/launch.h"
 #include "vmm/net.h"
 #include "vmm/options.h"
+#include "vmm/passt.h"
 #include "vmm/prefetch.h"
 #include "vmm/report.h"
 #include "vmm/stats.h"
@@ -189,7 +190,9 @@ int main(int argc, char **argv)
         log_errno(opt.report_file, errno);
         return STATUS_VMM_ERROR;
     }
-    if (net_is_wanted(&opt.net)) {
+    if (opt.nic.passt)
+        passt_plan(&opt.nic);
+    if (!opt.nic.wanted && net_is_wanted(&opt.net)) {
         if (net_build(&net_plan, &opt.net) < 0)
             return STATUS_VMM_ERROR;
         opt.net_plan = &net_plan;

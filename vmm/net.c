@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/net_policy.h"
 #include "hypercalls/net.h"
 
 #define HOST_MAX 256
@@ -326,6 +327,14 @@ static void find_servers(struct net_plan *plan)
                 add_server(plan, line + 10 + strspn(line + 10, " \t"), v4);
     }
     fclose(f);
+}
+
+bool net_host_dns_is_local(void)
+{
+    static struct net_plan plan; /* large */
+
+    find_servers(&plan);
+    return plan.server_count && net_classify(plan.servers[0].addr) == NET_CLASS_LOCAL;
 }
 
 /* /proc/net/if_inet6: address, index, prefix length, scope, flags, name; scope 0 is global. */

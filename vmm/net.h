@@ -13,6 +13,9 @@ int net_build(struct net_plan *plan, const struct net_options *opt);
 /* Does the sandbox have a network at all? */
 bool net_is_wanted(const struct net_options *opt);
 
+/* Does the host ask a name server at an address of its own first? */
+bool net_host_dns_is_local(void);
+
 /* resolv.conf(5) and further lines of hosts(5) for the sandbox. Both terminate. */
 void net_resolv_conf(const struct net_plan *plan, char *text, size_t size);
 void net_hosts(const struct net_plan *plan, char *text, size_t size);

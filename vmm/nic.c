@@ -107,7 +107,11 @@ static int parse_option(struct nic_spec *nic, char *word)
     if (!strncmp(word, "bps=", 4))
         return parse_size(word + 4, &nic->bps) && nic->bps >= BPS_MIN && nic->bps < 1ull << 40 ? 0
                                                                                               : bad(word + 4, "a size of 1K or more");
-    return bad(word, "mac=, mtu=, addr=, gw=, dns= or bps=");
+    if (nic->passt && !strcmp(word, "host")) {
+        nic->passt_host = true;
+        return 0;
+    }
+    return bad(word, nic->passt ? "host, mac=, mtu=, addr=, gw=, dns= or bps=" : "mac=, mtu=, addr=, gw=, dns= or bps=");
 }
 
 int nic_parse(struct nic_spec *nic, char *text)
@@ -121,8 +125,10 @@ int nic_parse(struct nic_spec *nic, char *text)
     *nic = (struct nic_spec){ .wanted = true };
     if (kind && !strncmp(kind, "tap=", 4) && kind[4] && strlen(kind + 4) < 16)
         nic->tap = kind + 4;
+    else if (kind && !strcmp(kind, "passt"))
+        nic->passt = true;
     else if (!kind || strcmp(kind, "tap"))
-        return bad(kind ? kind : "", "tap or tap=NAME");
+        return bad(kind ? kind : "", "tap, tap=NAME or passt");
     for (char *word = strtok_r(NULL, ",", &save); word; word = strtok_r(NULL, ",", &save))
         if (parse_option(nic, word) < 0)
             return -1;

@@ -9,6 +9,7 @@
 #define NIC_ADDRS_MAX 3   /* the guest keeps a place for its link-local one */
 #define NIC_GATEWAYS_MAX 2
 #define NIC_DNS_MAX 3
+#define NIC_PASST_MTU 32768 /* the longest frame that a stream socket takes as one piece, or nearly */
 
 /* IPv4 is mapped (::ffff:a.b.c.d). */
 struct nic_addr {
@@ -18,6 +19,9 @@ struct nic_addr {
 
 struct nic_spec {
     bool wanted;
+    bool passt;        /* the other end is passt(1), not a tap */
+    bool passt_host;   /* which may reach the host itself */
+    bool passt_dns;    /* dns[0] is an alias for the host's first name server */
     const char *tap;   /* NULL: make one */
     uint8_t mac[6];
     bool has_mac;

@@ -127,6 +127,7 @@ static const char help_text[] =
     "  --net=host-loopback    the host's own addresses too; 169.254.53.1 is its 127.0.0.1\n"
     "  --net-rate SIZE        bytes a second, each way\n"
     "  --nic tap[=NAME][,OPT,…]  instead: packets of its own; addr=ADDR/LEN (else DHCP), gw=, dns=, …\n"
+    "  --nic passt[,host][,OPT,…]  the same without privileges; with the host itself\n"
     "Limits\n"
     "  --mem SIZE             memory, such as 512M (default: 2G)\n"
     "  --prefault             bring memory in when it is mapped, not when it is touched\n"
@@ -537,9 +538,11 @@ static int check_network(const struct options *opt)
 {
     const struct net_options *n = &opt->net;
 
+    if (opt->nic.passt && n->publish_count && !n->outgoing && !n->rate)
+        return 0; /* passt listens for them */
     if (!opt->nic.wanted || !(n->outgoing || n->publish_count || n->rate))
         return 0;
-    log_error("--nic", "excludes %s", n->rate ? "--net-rate" : n->publish_count ? "--publish" : n->allow_count ? "--allow" : "--net");
+    log_error("--nic", "excludes %s", n->rate ? "--net-rate" : n->publish_count && !opt->nic.passt ? "--publish" : n->allow_count ? "--allow" : "--net");
     return -1;
 }
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import checks_net
 from checks import Failure, Skip, check, expect_message, require, vmm, workdir, write_file
@@ -119,6 +120,10 @@ def nic_options(settings, log):
             (['--nic', 'tap=tap0,addr=10.0.0.1/33'], ['ADDR/LEN']),
             (['--nic', 'tap=tap0,speed=1'], ['speed=1']),
             (['--nic', 'tap=tap0', '--nic', 'tap=tap1'], ['--nic', 'one']),
+            (['--nic', 'passt,speed=1'], ['speed=1']),
+            (['--nic', 'tap=tap0,host'], ['host']),
+            (['--nic', 'passt', '--allow', '10.0.0.1'], ['--nic', 'excludes --allow']),
+            (['--nic', 'passt', '--publish', '80'], ['--publish', 'HOSTPORT:PORT']),
             (['--nic', 'tap=tap0', '--net'], ['--nic', 'excludes --net']),
             (['--publish', '8080:80', '--nic', 'tap=tap0'], ['--nic', 'excludes --publish'])):
         expect_message(vmm(settings, log, *arguments, '/bin/true'), 125, *words)
@@ -268,3 +273,127 @@ def nic_disturbed(settings, log):
         wait_port(made, GUEST, 8080, 20 * settings.slow)
         out = made.run('curl', '-sS', f'http://{GUEST}:8080/file', timeout=60 * settings.slow)
         require(digest(out) == digest(data), 'other bytes came from the sandbox')
+
+
+# --- passt ---
+
+GATEWAY, GATEWAY6 = '10.77.0.254', 'fd77::fe'
+
+HOSTILE = '''
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+s.settimeout(1)
+try:
+    s.connect((sys.argv[1], int(sys.argv[2])))
+    print('open')
+except OSError as e:
+    print('closed')
+'''
+
+
+SERVE_ONE = '''
+import socket, time
+s = socket.create_server(('', 80))
+print('ready', flush=True)
+c = s.accept()[0]
+c.recv(1000)
+c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n' + bytes(i * 7 % 251 for i in range(1 << 20)))
+c.close()
+time.sleep(600)
+'''
+
+
+@contextlib.contextmanager
+def passt_lab(log):
+    """passt takes addresses and routes of the host, which need no device that works."""
+    if not shutil.which('passt', path=runner.PATH):
+        raise Skip('passt: not installed')
+    with lab(log) as made:
+        made.run('ip', 'route', 'add', 'default', 'via', GATEWAY, 'dev', 'tap0')
+        made.run('ip', '-6', 'route', 'add', 'default', 'via', GATEWAY6, 'dev', 'tap0')
+        yield made
+
+
+def passts():
+    """Which processes of passt's are there, zombies aside?"""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError):
+            with open(f'/proc/{pid}/stat') as file:
+                fields = file.read()
+            if '(passt' in fields and fields.rsplit(')', 1)[1].split()[0] != 'Z':
+                found.add(int(pid))
+    return found
+
+
+@check()
+def nic_passt(settings, log):
+    """Through passt: DHCP, connections to the host's loopback where that was allowed, and not where it wasn't."""
+    data = os.urandom(8 << 20)
+    with passt_lab(log) as made, workdir() as directory:
+        write_file(os.path.join(directory, 'file'), data)
+        serve_files(made, directory, '127.0.0.1', 8000)
+        out = made.vmm(settings, '/bin/sh', '-c', 'ip -4 -br addr show eth0; ip route show default; '
+                       f'curl -sS http://{GATEWAY}:8000/file | sha256sum', nic='passt,host')
+        for word in f'{HOST}/24'.encode(), f'default via {GATEWAY} '.encode(), digest(data):
+            require(word in out, f'{word!r} is not in {out!r}')
+        out = made.vmm(settings, '/usr/bin/python3', '-c', HOSTILE, GATEWAY, '8000', nic='passt')
+        require(out == b'closed\n', f'the host is reached through the gateway: {out!r}')
+
+
+@check()
+def nic_passt_guard(settings, log):
+    """The host's own addresses are out of reach, though passt itself would go there."""
+    with passt_lab(log) as made, contextlib.closing(made.listener(HOST)) as listener:
+        port = str(listener.getsockname()[1])
+        for nic, expected in ('passt', b'closed\n'), ('passt,host', b'open\n'):
+            out = made.vmm(settings, '/usr/bin/python3', '-c', HOSTILE, HOST, port,
+                           nic=f'{nic},addr=10.77.0.7/24,gw={GATEWAY}')
+            require(out == expected, f'--nic {nic}: {out!r}')
+
+
+@check()
+def nic_passt_dns(settings, log):
+    """A name server that listens on the host's loopback only is asked through an alias."""
+    if not shutil.which('dnsmasq', path=runner.PATH):
+        raise Skip('dnsmasq: not installed')
+    with passt_lab(log) as made, workdir() as directory:
+        resolv = write_file(os.path.join(directory, 'resolv.conf'), 'nameserver 127.0.0.1\n')
+        made.start('dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--user=root',
+                   '--interface=lo', '--bind-interfaces', '--pid-file=', '--address=/server.test/10.77.0.9')
+        out = made.run('unshare', '-m', 'sh', '-c', 'mount --bind "$0" /etc/resolv.conf && exec "$@"', resolv, settings.vmm, '--nic',
+                       'passt', '/bin/sh', '-c', 'cat /etc/resolv.conf; getent ahostsv4 server.test | head -1',
+                       timeout=60 * settings.slow)
+        require(out.startswith(b'nameserver 169.254.53.53\n10.77.0.9 '), f'{out!r}')
+
+
+@check()
+def nic_passt_published(settings, log):
+    """A port of the host's leads to a server inside; and passt ends with the vmm, however that ends."""
+    data = bytes(i * 7 % 251 for i in range(1 << 20))
+    with passt_lab(log) as made:
+        before = passts()
+        server = made.start(settings.vmm, '--nic', 'passt', '--publish', '9000:80', '/usr/bin/python3', '-c', SERVE_ONE)
+        require(server.stdout.readline() == b'ready\n', 'the server in the sandbox does not start')
+        out = made.run('curl', '-sS', 'http://127.0.0.1:9000/', timeout=60 * settings.slow)
+        require(out == data, 'other bytes came')
+        require(passts() - before, 'there is no passt')
+        server.kill()
+        server.wait()
+        deadline = time.monotonic() + 10 * settings.slow
+        while passts() - before:
+            require(time.monotonic() < deadline, 'passt is still there')
+            time.sleep(0.02)
+
+
+@check()
+def nic_passt_missing(settings, log):
+    """Without passt, or a network that it could use, one line says so."""
+    if not shutil.which('passt', path=runner.PATH):
+        expect_message(vmm(settings, log, '--nic', 'passt', '/bin/true'), 125, 'passt', 'not installed')
+        return
+    expect_message(vmm(settings, log, '--nic', 'passt', '/bin/true', env={**runner.ENVIRONMENT, 'PATH': '/nonexistent'}), 125,
+                   'passt', 'not installed')
+    result = runner.run(['unshare', '-n', settings.vmm, '--nic', 'passt', '/bin/true'], timeout=60)
+    if b'unshare:' not in result.err:
+        expect_message(result, 125, 'passt')

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "devices/net.h"
+#include "devices/tap.h"
 #include "tests/unit/virtio_driver.h"
 
 #define STEPS_MAX 300
@@ -20,6 +21,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct vnet *net;
+static struct tap tap;
 static int wire;
 
 static void set_up(void)
@@ -30,7 +32,8 @@ static void set_up(void)
     net = calloc(1, sizeof(*net));
     if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) < 0)
         abort();
-    net->tap.fd = pair[0];
+    tap_init(&tap, pair[0], 0);
+    net->wire = &tap.wire;
     wire = pair[1];
     if (vnet_init(net, &driver_mem, driver_irq, NULL, mac, 1500, 0) < 0)
         abort();

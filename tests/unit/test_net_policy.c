@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "gofer/net_dns.h"
-#include "gofer/net_policy.h"
+#include "common/net_policy.h"
 #include "vmm/net.h"
 
 static void parse(const char *text, uint8_t addr[16])

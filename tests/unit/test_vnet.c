@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "devices/net.h"
+#include "devices/tap.h"
 #include "tests/unit/virtio_driver.h"
 
 #define BIT(feature) (1ull << (feature))
@@ -19,6 +20,7 @@
 
 static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 7 };
 static struct vnet *net;
+static struct tap tap;
 static struct virtio_device *dev;
 static int wire; /* the host's end */
 
@@ -28,7 +30,8 @@ static void set_up(void)
 
     cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     net = calloc(1, sizeof(*net));
-    net->tap.fd = pair[0];
+    tap_init(&tap, pair[0], 0);
+    net->wire = &tap.wire;
     wire = pair[1];
     cr_assert_eq(vnet_init(net, &driver_mem, driver_irq, NULL, mac, 1500, 0), 0);
     dev = &net->dev;
@@ -194,7 +197,7 @@ Test(vnet, frame_is_spread_over_buffers)
 {
     const struct virtio_net_hdr_v1 *header = (void *)driver.data;
 
-    net->tap.mtu = 3000;
+    net->wire->mtu = 3000;
     start(MERGE);
     offer_buffers(2, 1024);
     host_send(mac, 3000);
@@ -250,13 +253,13 @@ Test(vnet, host_device_that_is_gone)
 {
     start(MERGE);
     offer_buffers(1, 2048);
-    cr_assert_eq(dup2(open("/dev/null", O_RDONLY), net->tap.fd), net->tap.fd);
+    cr_assert_eq(dup2(open("/dev/null", O_RDONLY), net->wire->fd), net->wire->fd);
     serve(); /* reads of no bytes: too short for a frame, and no end of the world */
-    close(net->tap.fd);
+    close(net->wire->fd);
     serve();
     cr_assert_eq(net->config.status & VIRTIO_NET_S_LINK_UP, 0);
     cr_assert(!NEEDS_RESET(dev));
-    net->tap.fd = -1;
+    net->wire->fd = -1;
 }
 
 /* --- the filter and the control queue --- */

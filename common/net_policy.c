@@ -2,7 +2,7 @@
  * See net_policy.h. Ranges: IANA's special-purpose registries for IPv4 and IPv6 (RFC 6890), RFC 4291, RFC 3056 (6to4), RFC 6052 and
  * 8215 (NAT64), RFC 4380 (Teredo), RFC 5214 (ISATAP); metadata addresses as the clouds document them.
  */
-#include "gofer/net_policy.h"
+#include "common/net_policy.h"
 
 #include <errno.h>
 #include <string.h>

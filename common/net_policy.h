@@ -4,8 +4,8 @@
  * An address is 16 bytes, IPv4 mapped. What an address means is decided on the IPv4 address inside as well, in all the forms that
  * carry one (mapped, compatible, 6to4, NAT64, Teredo, ISATAP): both the outer and the inner address must be permitted.
  */
-#ifndef GOFER_NET_POLICY_H
-#define GOFER_NET_POLICY_H
+#ifndef COMMON_NET_POLICY_H
+#define COMMON_NET_POLICY_H
 
 #include "common/net_plan.h"
 
