@@ -1,5 +1,6 @@
 /* Open files: references, attributes, and what exec and mm want of them. */
 #include "arch/uaccess.h"
+#include "fs/async.h"
 #include "fs/epoll.h"
 #include "fs/locks.h"
 #include "fs/notify.h"
@@ -33,6 +34,7 @@ void file_put(struct file *f)
         notify_file(f, (f->flags & O_ACCMODE) == O_RDONLY ? IN_CLOSE_NOWRITE : IN_CLOSE_WRITE);
     if (f->watchers)
         epoll_file_released(f);
+    async_released(f);
     locks_release_file(f);
     if (f->ops->release)
         f->ops->release(f);

@@ -11,6 +11,7 @@ struct inode;
 struct file;
 struct vma;
 struct seq;
+struct async;
 
 /*
  * A run of memory that a read fills or a write drains: the app's (iovecs) or the shim's own. Copying may stop
@@ -44,6 +45,14 @@ struct poll_table {
     uint32_t events; /* what the caller waits for, for files where watching costs something */
 };
 
+/* What makes a file with O_ASYNC send its owner a signal. */
+enum async_source {
+    ASYNC_NEVER,
+    ASYNC_BY_QUEUES,  /* events in the queues that its poll waits in */
+    ASYNC_BY_ROOM,    /* the same, but room counts only where a write has found none (async_no_room) */
+    ASYNC_BY_ITSELF,  /* it calls async_signal */
+};
+
 struct file_ops {
     /* At *pos (streams ignore it); advances it. May sleep. Bytes, 0 at the end, or -errno. */
     ssize_t (*read)(struct file *f, struct iter *to, uint64_t *pos);
@@ -75,6 +84,8 @@ struct file_ops {
      * -EOPNOTSUPP: the file might change while it is mapped. NULL: the same.
      */
     long (*load)(struct file *f, uint64_t offset, const gpa_t *frames, size_t count);
+    uint8_t async; /* enum async_source */
+    int (*async_owner)(const struct file *f); /* by default, as F_SETOWN takes it. NULL: nobody */
     /* A VMA of the file came (by mmap, fork, a split) or went. Must not sleep. NULL: nothing to do. */
     void (*mapped)(struct file *f);
     void (*unmapped)(struct file *f);
@@ -92,7 +103,7 @@ struct file {
     struct mutex pos_lock;  /* of regular files and directories: pos, across one call */
     uint32_t poll_state;
     void *watchers;         /* epoll.c's items for it */
-    int owner_pid, owner_signal; /* F_SETOWN, F_SETSIG */
+    struct async *async;    /* O_ASYNC's, F_SETOWN's and F_SETSIG's (async.c); NULL: none was used */
 };
 
 struct file *file_alloc(const struct file_ops *ops, uint32_t flags); /* NULL: no memory; one reference */

@@ -296,6 +296,7 @@ static const struct file_ops inotify_ops = {
     .poll = inotify_poll,
     .ioctl = inotify_ioctl,
     .release = inotify_release,
+    .async = ASYNC_BY_QUEUES,
 };
 
 bool inotify_is(const struct file *f)

@@ -420,6 +420,7 @@ static const struct file_ops pipe_ops = {
     .poll = pipe_poll,
     .ioctl = pipe_ioctl,
     .release = pipe_release,
+    .async = ASYNC_BY_QUEUES,
 };
 
 /* --- opening --- */

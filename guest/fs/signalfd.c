@@ -16,16 +16,30 @@ struct signalfd {
 
 static const struct file_ops signalfd_ops;
 
+/* F_SETSIG's signals (fcntl(2)); those of faults and of children have such codes of their own. */
+static bool is_poll(const siginfo_t *info)
+{
+    if (info->si_code == SI_SIGIO)
+        return true;
+    return info->si_code > 0 && info->si_code <= NSIGPOLL &&
+           !(SIGNAL_BIT(info->si_signo) & (SIGNALS_OF_FAULTS | SIGNAL_BIT(SIGCHLD)));
+}
+
 static struct signalfd_siginfo to_wire(const siginfo_t *info)
 {
     struct signalfd_siginfo s = {
         .ssi_signo = (uint32_t)info->si_signo,
         .ssi_errno = info->si_errno,
         .ssi_code = info->si_code,
-        .ssi_pid = (uint32_t)info->si_pid,
-        .ssi_uid = info->si_uid,
     };
 
+    if (is_poll(info)) {
+        s.ssi_band = (uint32_t)info->si_band;
+        s.ssi_fd = info->si_fd;
+        return s;
+    }
+    s.ssi_pid = (uint32_t)info->si_pid;
+    s.ssi_uid = info->si_uid;
     switch (info->si_signo) {
     case SIGCHLD:
         s.ssi_status = info->si_status;

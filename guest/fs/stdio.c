@@ -15,6 +15,7 @@
 #include "mm/frame.h"
 #include "proc/process.h"
 #include "tty/bridge.h"
+#include "tty/tty.h"
 
 #include <asm/signal.h>
 #include <asm/siginfo.h>
@@ -407,6 +408,11 @@ static uint32_t stdio_poll(struct file *f, struct poll_table *table)
     return stdio_poll_events(stdio_i(f), f, table);
 }
 
+static int stdio_async_owner(const struct file *f)
+{
+    return stdio_i(f)->is_tty ? tty_async_owner(user_tty) : 0;
+}
+
 const struct file_ops stdio_ops = {
     .read = stdio_read,
     .write = stdio_write,
@@ -416,6 +422,8 @@ const struct file_ops stdio_ops = {
     .fsync = stdio_fsync,
     .mmap = stdio_mmap,
     .page = stdio_page,
+    .async = ASYNC_BY_ROOM,
+    .async_owner = stdio_async_owner,
 };
 
 /* --- a redirected file, opened again --- */

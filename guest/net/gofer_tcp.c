@@ -234,7 +234,7 @@ void gofer_tcp_event(struct outside_sock *o, uint32_t state)
         t->state = TCP_STATE_CLOSE;
     }
     if (news)
-        socket_wake_state(s);
+        socket_wake_event(s, s->shut == SHUT_MASK ? POLL_HUP : news & NET_EOF ? POLL_IN : POLL_OUT);
     else if (gofer_tcp_readable(t))
         socket_wake_read(s);
 }

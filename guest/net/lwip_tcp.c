@@ -89,7 +89,7 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err U
         t->state = TCP_STATE_CLOSE;
         k->s->shut = SHUT_MASK;
     }
-    socket_wake_state(k->s);
+    socket_wake_event(k->s, k->s->shut == SHUT_MASK ? POLL_HUP : POLL_IN);
     settle(k, pcb);
     return ERR_OK;
 }
@@ -132,7 +132,7 @@ static void on_error(void *arg, err_t err)
         k->s->shut = SHUT_MASK;
         if (error && !(t->fin && err == ERR_CLSD))
             k->s->error = error;
-        socket_wake_state(k->s);
+        socket_wake_event(k->s, POLL_ERR);
     }
     gone(k);
 }
@@ -144,7 +144,7 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb UNUSED, err_t err UNUSE
     if (!k || !k->s)
         return ERR_OK;
     tcp_sock(k->s)->state = TCP_STATE_ESTABLISHED;
-    socket_wake_state(k->s);
+    socket_wake_event(k->s, POLL_OUT);
     return ERR_OK;
 }
 

@@ -4,6 +4,7 @@
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
 #include "fs/anon.h"
+#include "fs/async.h"
 #include "fs/poll.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
@@ -162,30 +163,43 @@ static ssize_t socket_read(struct file *f, struct iter *to, uint64_t *pos UNUSED
     return to->left == 0 ? 0 : s->ops->recv(s, &msg);
 }
 
+ssize_t socket_send(struct socket *s, struct socket_msg *msg)
+{
+    ssize_t n = s->ops->send(s, msg);
+
+    s->no_room |= n == -EAGAIN || (n > 0 && msg->data->left > 0);
+    return n;
+}
+
 static ssize_t socket_write(struct file *f, struct iter *from, uint64_t *pos UNUSED)
 {
     struct socket *s = f->data;
     struct socket_msg msg = { .data = from, .flags = f->flags & O_NONBLOCK ? MSG_DONTWAIT : 0 };
 
-    return s->ops->send(s, &msg);
+    return socket_send(s, &msg);
 }
 
 static uint32_t socket_poll(struct file *f, struct poll_table *table)
 {
     struct socket *s = f->data;
+    uint32_t events;
 
     if (table) {
         table->add(table, &s->read_wait);
         table->add(table, &s->write_wait);
     }
-    return s->ops->poll(s);
+    events = s->ops->poll(s);
+    s->no_room |= !(events & EPOLLOUT);
+    return events;
 }
 
 static long owner_ioctl(struct file *f, uint32_t cmd, uaddr_t arg)
 {
+    int id = async_owner_id(f);
+
     if (cmd == FIOGETOWN || cmd == SIOCGPGRP)
-        return put_user(f->owner_pid, arg);
-    return get_user(f->owner_pid, arg) < 0 ? -EFAULT : 0;
+        return put_user(id, arg);
+    return get_user(id, arg) < 0 ? -EFAULT : async_set_owner_id(f, id);
 }
 
 static long socket_ioctl(struct file *f, uint32_t cmd, uint64_t arg)
@@ -224,6 +238,7 @@ static const struct file_ops socket_file_ops = {
     .poll = socket_poll,
     .ioctl = socket_ioctl,
     .release = socket_release,
+    .async = ASYNC_BY_ITSELF,
 };
 
 /* --- waiting and waking --- */
@@ -245,48 +260,36 @@ int socket_wait_result(int err, uint64_t deadline_ns)
     return err;
 }
 
-/* O_ASYNC (fcntl(2), F_SETOWN and F_SETSIG). */
-static void send_sigio(const struct socket *s)
-{
-    const struct file *f = s->file;
-    int signo;
-
-    if (!f || !(f->flags & FASYNC) || f->owner_pid == 0)
-        return;
-    signo = f->owner_signal ? f->owner_signal : SIGIO;
-    if (f->owner_pid < 0) {
-        signal_send_group(-f->owner_pid, signo, SI_KERNEL, 0, 0);
-    } else {
-        struct process *p = process_find(f->owner_pid);
-
-        if (p)
-            signal_send_process(p, signo, SI_KERNEL, 0, 0);
-    }
-}
-
 void socket_wake_read(struct socket *s)
 {
     wait_wake_one(&s->read_wait, EPOLLIN | EPOLLPRI | EPOLLRDNORM | EPOLLRDBAND);
-    send_sigio(s);
+    async_signal(s->file, POLL_IN);
 }
 
 void socket_wake_write(struct socket *s)
 {
     wait_wake_one(&s->write_wait, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
-    send_sigio(s);
+    if (s->no_room)
+        async_signal(s->file, POLL_OUT);
+    s->no_room = false;
 }
 
 void socket_wake_state(struct socket *s)
 {
     wait_wake_all(&s->read_wait, 0);
     wait_wake_all(&s->write_wait, 0);
-    send_sigio(s);
+}
+
+void socket_wake_event(struct socket *s, int reason)
+{
+    socket_wake_state(s);
+    async_signal(s->file, reason);
 }
 
 void socket_set_error(struct socket *s, int error)
 {
     s->error = error;
-    socket_wake_state(s);
+    socket_wake_event(s, POLL_ERR);
 }
 
 int socket_take_error(struct socket *s)

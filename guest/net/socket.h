@@ -14,6 +14,7 @@
 #ifndef NET_SOCKET_H
 #define NET_SOCKET_H
 
+#include <asm/siginfo.h>
 #include <linux/eventpoll.h>
 
 #include "fs/file.h"
@@ -108,6 +109,7 @@ struct socket {
     uint32_t shut;             /* SHUT_RECV, SHUT_SEND */
     int error;                 /* SO_ERROR: positive, reported once */
     bool listening;
+    bool no_room;              /* a writer was told so: O_ASYNC tells when there is some */
     struct wait_queue read_wait, write_wait;
     struct packet_queue rx;
     uint64_t send_charge;      /* of packets that it sent and nobody has read yet */
@@ -129,6 +131,9 @@ struct socket *socket_create(int family, int type, int protocol);
 /* A file for s, whose reference it takes (also on failure); or err_ptr. flags: O_NONBLOCK or 0. */
 struct file *socket_file(struct socket *s, uint32_t flags);
 struct socket *socket_of(const struct file *f); /* NULL: f isn't a socket. Borrowed from f */
+
+/* ops->send, for the calls that write. */
+ssize_t socket_send(struct socket *s, struct socket_msg *msg);
 
 uint64_t socket_count(void); /* for /proc/net/sockstat */
 uint64_t socket_inode_number(const struct socket *s); /* 0: no file */
@@ -153,6 +158,7 @@ int socket_wait_result(int err, uint64_t deadline_ns);
 void socket_wake_read(struct socket *s);  /* data or a connection has come */
 void socket_wake_write(struct socket *s); /* there is room */
 void socket_wake_state(struct socket *s); /* anything may have changed */
+void socket_wake_event(struct socket *s, int reason); /* the same, and O_ASYNC tells of it: POLL_IN … */
 void socket_set_error(struct socket *s, int error); /* positive; wakes */
 
 /* Has a read of packets anything to tell? */

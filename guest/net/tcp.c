@@ -102,7 +102,7 @@ static void receive_fin(struct tcp_sock *t)
         finish(t);
     else
         t->state = TCP_STATE_CLOSE_WAIT;
-    socket_wake_state(&t->i.s);
+    socket_wake_event(&t->i.s, t->i.s.shut == SHUT_MASK ? POLL_HUP : POLL_IN);
 }
 
 static void send_fin(struct tcp_sock *t)
@@ -267,7 +267,7 @@ static int establish(struct tcp_sock *client, struct tcp_sock *listener)
     inet_add_port(&embryo->i);
     connected(embryo, client);
     connected(client, embryo);
-    socket_wake_state(&client->i.s);
+    socket_wake_event(&client->i.s, POLL_OUT);
     tcp_offer(listener, embryo);
     return 0;
 }

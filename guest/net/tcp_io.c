@@ -4,6 +4,7 @@
  */
 #include <asm/siginfo.h>
 
+#include "fs/async.h"
 #include "lib/string.h"
 #include "net/tcp.h"
 #include "proc/signal.h"
@@ -47,15 +48,10 @@ bool tcp_at_mark(const struct tcp_sock *t)
 
 static void set_urgent(struct tcp_sock *t, uint8_t byte)
 {
-    struct file *f = t->i.s.file;
-
     t->urgent = URGENT_VALID;
     t->urgent_byte = byte;
     t->urgent_seq = t->write_seq - 1;
-    if (f && f->owner_pid > 0 && process_find(f->owner_pid))
-        signal_send_process(process_find(f->owner_pid), SIGURG, SI_KERNEL, 0, 0);
-    else if (f && f->owner_pid < 0)
-        signal_send_group(-f->owner_pid, SIGURG, SI_KERNEL, 0, 0);
+    async_urgent(t->i.s.file);
 }
 
 static ssize_t recv_urgent(struct tcp_sock *t, struct socket_msg *msg)

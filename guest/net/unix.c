@@ -99,7 +99,7 @@ static void hang_up(struct unix_sock *u, bool reset)
     peer->s.shut = SHUT_MASK;
     if (reset)
         peer->s.error = ECONNRESET;
-    socket_wake_state(&peer->s);
+    socket_wake_event(&peer->s, POLL_HUP);
 }
 
 static void drop_accepts(struct unix_sock *u)
@@ -368,7 +368,10 @@ static int unix_shutdown(struct socket *s, int how)
     if (peer && s->type != SOCK_DGRAM) {
         theirs = (own & SHUT_RECV ? SHUT_SEND : 0u) | (own & SHUT_SEND ? SHUT_RECV : 0u);
         peer->s.shut |= theirs;
-        socket_wake_state(&peer->s);
+        if (theirs & SHUT_RECV)
+            socket_wake_event(&peer->s, theirs == SHUT_MASK ? POLL_HUP : POLL_IN);
+        else
+            socket_wake_state(&peer->s);
     }
     wait_wake_all(&u->space_wait, 0);
     socket_wake_state(s);

@@ -252,11 +252,6 @@ static void side_effects(struct process *p, int signo)
 
 /* --- sending --- */
 
-static bool from_user(const siginfo_t *info)
-{
-    return info->si_code <= 0 && info->si_code != SI_TIMER;
-}
-
 static struct siginfo_entry *entry_create(struct process *p, const siginfo_t *info)
 {
     struct siginfo_entry *e;
@@ -295,7 +290,7 @@ int signal_send(struct process *p, struct thread *only, const siginfo_t *info)
         return 0;
     if (signo != SIGKILL) {
         e = entry_create(p, info);
-        if (!e && signo >= REALTIME_FIRST && from_user(info) && info->si_code != SI_USER)
+        if (!e && signo >= REALTIME_FIRST && info->si_code != SI_USER && info->si_code != SI_KERNEL)
             return -EAGAIN;
         if (e)
             list_push_back(&q->entries, &e->node);

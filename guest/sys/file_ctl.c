@@ -3,6 +3,7 @@
 #include <asm/resource.h>
 #include <linux/memfd.h>
 
+#include "fs/async.h"
 #include "fs/fdtable.h"
 #include "mm/mm.h"
 #include "fs/locks.h"
@@ -16,12 +17,12 @@
 #define F_GETOWN_EX 16
 #define F_SETOWN_EX 15
 #endif
+#ifndef F_GETOWNER_UIDS
+#define F_GETOWNER_UIDS 17
+#endif
 
-#define F_OWNER_PID_KIND 1
-#define F_OWNER_GROUP_KIND 2
-
-/* What F_SETFL may change. O_ASYNC and O_DIRECT are kept but have no effect of their own here. */
-#define SETFL_MASK ((uint32_t)(O_APPEND | O_NONBLOCK | O_NDELAY | O_DIRECT | O_NOATIME | FASYNC))
+/* What F_SETFL may change, besides O_ASYNC. O_DIRECT is kept but has no effect of its own here. */
+#define SETFL_MASK ((uint32_t)(O_APPEND | O_NONBLOCK | O_NDELAY | O_DIRECT | O_NOATIME))
 
 #define SEALS_ALL (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
@@ -38,12 +39,16 @@ static long dup_from(struct file *f, uint64_t lowest, bool cloexec)
     return fd;
 }
 
-static long set_flags(struct file *f, uint32_t flags)
+static long set_flags(struct file *f, int fd, uint32_t flags)
 {
     struct inode *inode = file_vfs_inode(f);
+    long err;
 
     if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) && inode && !vfs_owner(inode))
         return -EPERM;
+    err = async_switch(f, fd, flags & FASYNC);
+    if (err < 0 && err != -ENOTTY) /* it never signals, and nobody minds */
+        return err;
     f->flags = (f->flags & ~SETFL_MASK) | (flags & SETFL_MASK);
     return 0;
 }
@@ -64,38 +69,29 @@ static long add_seals(struct file *f, uint32_t seals)
     return 0;
 }
 
-static long get_owner(const struct file *f)
-{
-    return f->owner_pid;
-}
-
-/* A process or a thread, or a group if it is negative; 0 is nobody. Sockets send it SIGIO (net/socket.c). */
-static long set_owner(struct file *f, int pid)
-{
-    if (pid == INT32_MIN)
-        return -EINVAL;
-    if (pid > 0 ? !thread_find(pid) && !process_find(pid) : pid < 0 && !pgrp_exists(-pid))
-        return -ESRCH;
-    f->owner_pid = pid;
-    return 0;
-}
-
 static long owner_ex(struct file *f, bool set, uaddr_t arg)
 {
-    struct f_owner_ex owner = { .type = F_OWNER_PID_KIND, .pid = f->owner_pid };
+    struct f_owner_ex owner;
+    enum async_kind kind;
 
     if (!set) {
-        if (owner.pid < 0) {
-            owner.type = F_OWNER_GROUP_KIND;
-            owner.pid = -owner.pid;
-        }
+        owner.pid = async_owner(f, &kind);
+        owner.type = (int)kind;
         return put_user(owner, arg);
     }
     if (get_user(owner, arg) < 0)
         return -EFAULT;
-    if ((uint32_t)owner.type > F_OWNER_GROUP_KIND)
+    if ((uint32_t)owner.type >= ASYNC_KINDS)
         return -EINVAL;
-    return set_owner(f, owner.type == F_OWNER_GROUP_KIND ? -owner.pid : owner.pid);
+    return async_set_owner(f, (enum async_kind)owner.type, owner.pid);
+}
+
+static long owner_uids(const struct file *f, uaddr_t arg)
+{
+    uint32_t uids[2];
+
+    async_owner_uids(f, uids);
+    return copy_to_user(arg, uids, sizeof(uids)) < 0 ? -EFAULT : 0;
 }
 
 /* Those that work on O_PATH descriptors too; -ENOSYS: not one of them. */
@@ -118,11 +114,11 @@ static long fcntl_any(int fd, struct file *f, uint32_t cmd, uint64_t arg)
     }
 }
 
-static long fcntl_io(struct file *f, uint32_t cmd, uint64_t arg)
+static long fcntl_io(int fd, struct file *f, uint32_t cmd, uint64_t arg)
 {
     switch (cmd) {
     case F_SETFL:
-        return set_flags(f, (uint32_t)arg);
+        return set_flags(f, fd, (uint32_t)arg);
     case F_GETLK:
     case F_SETLK:
     case F_SETLKW:
@@ -131,19 +127,18 @@ static long fcntl_io(struct file *f, uint32_t cmd, uint64_t arg)
     case F_OFD_SETLKW:
         return locks_fcntl(f, cmd, arg);
     case F_GETOWN:
-        return get_owner(f);
+        return async_owner_id(f);
     case F_SETOWN:
-        return set_owner(f, (int)arg);
+        return async_set_owner_id(f, (int)arg);
     case F_GETOWN_EX:
     case F_SETOWN_EX:
         return owner_ex(f, cmd == F_SETOWN_EX, arg);
+    case F_GETOWNER_UIDS:
+        return owner_uids(f, arg);
     case F_GETSIG:
-        return f->owner_signal;
+        return async_signo(f);
     case F_SETSIG:
-        if (arg > 64)
-            return -EINVAL;
-        f->owner_signal = (int)arg;
-        return 0;
+        return async_set_signo(f, arg);
     case F_GETPIPE_SZ:
         return pipe_get_size(f);
     case F_SETPIPE_SZ:
@@ -168,22 +163,29 @@ SYSCALL_DEFINE3(fcntl, int, fd, uint32_t, cmd, uint64_t, arg)
         return -EBADF;
     ret = fcntl_any(fd, f, cmd, arg);
     if (ret == -ENOSYS)
-        ret = f->flags & O_PATH ? -EBADF : fcntl_io(f, cmd, arg);
+        ret = f->flags & O_PATH ? -EBADF : fcntl_io(fd, f, cmd, arg);
     file_put(f);
     return ret;
 }
 
-static long set_flag_by_ioctl(struct file *f, uint32_t flag, uaddr_t arg)
+static long set_nonblock(struct file *f, uaddr_t arg)
 {
     int on;
 
     if (get_user(on, arg) < 0)
         return -EFAULT;
     if (on)
-        f->flags |= flag;
+        f->flags |= O_NONBLOCK;
     else
-        f->flags &= ~flag;
+        f->flags &= ~(uint32_t)O_NONBLOCK;
     return 0;
+}
+
+static long set_async(struct file *f, int fd, uaddr_t arg)
+{
+    int on;
+
+    return get_user(on, arg) < 0 ? -EFAULT : async_switch(f, fd, on != 0);
 }
 
 static long readable_bytes(const struct file *f, uaddr_t arg)
@@ -207,10 +209,10 @@ SYSCALL_DEFINE3(ioctl, int, fd, uint32_t, cmd, uint64_t, arg)
         ret = 0;
         break;
     case FIONBIO:
-        ret = set_flag_by_ioctl(f, O_NONBLOCK, arg);
+        ret = set_nonblock(f, arg);
         break;
     case FIOASYNC:
-        ret = set_flag_by_ioctl(f, FASYNC, arg);
+        ret = set_async(f, fd, arg);
         break;
     case FIONREAD:
         if (f->inode && S_ISREG(f->inode->mode)) {

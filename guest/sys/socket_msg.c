@@ -80,7 +80,7 @@ static ssize_t send_one(struct file *f, struct socket *s, uaddr_t user_hdr, uint
                                   .control_len = t.control ? t.hdr.control_len : 0,
                                   .addr = t.addr.len ? &t.addr : NULL };
 
-        ret = s->ops->send(s, &msg);
+        ret = socket_send(s, &msg);
     }
     msg_done(&t);
     return ret;
@@ -155,7 +155,7 @@ SYSCALL_DEFINE6(sendto, int, fd, uaddr_t, buf, size_t, n, uint32_t, flags, uaddr
     if (ret == 0) {
         struct socket_msg msg = { .data = &it, .flags = call_flags(f, flags), .addr = addr.len ? &addr : NULL };
 
-        ret = s->ops->send(s, &msg);
+        ret = socket_send(s, &msg);
     }
     file_put(f);
     return ret;

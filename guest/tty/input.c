@@ -408,6 +408,6 @@ void input_mode_changed(struct pty *p, const struct ktermios *old)
     if (!flag_i(p, IXON) && (old->c_iflag & IXON))
         output_start(p);
     input_process(p);
-    wait_wake_all(&p->slave_read, EPOLLIN | EPOLLRDNORM);
-    wait_wake_all(&p->slave_write, EPOLLOUT | EPOLLWRNORM);
+    wait_wake_all(&p->slave_read, 0); /* O_ASYNC doesn't tell of this */
+    wait_wake_all(&p->slave_write, 0);
 }

@@ -84,6 +84,11 @@ void tty_signal(const struct tty *t, int signo)
         signal_send_group(t->pgid, signo, SI_KERNEL, 0, 0);
 }
 
+int tty_async_owner(const struct tty *t)
+{
+    return t && t->pgid && pgrp_exists(t->pgid) ? -t->pgid : current->proc->pid;
+}
+
 void tty_hang_up(struct tty *t)
 {
     struct process *leader = t->sid ? process_find(t->sid) : NULL;

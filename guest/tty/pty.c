@@ -5,6 +5,7 @@
 #include "tty/pty.h"
 
 #include "arch/uaccess.h"
+#include "fs/async.h"
 #include "fs/poll.h"
 #include "lib/kmalloc.h"
 #include "proc/signal.h"
@@ -55,14 +56,13 @@ static void free_if_closed(struct pty *p)
     kfree(p);
 }
 
+/* For any event; but nothing that O_ASYNC tells of. */
 static void wake_everybody(struct pty *p)
 {
-    const uint32_t all = EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLERR | EPOLLHUP;
-
-    wait_wake_all(&p->slave_read, all);
-    wait_wake_all(&p->slave_write, all);
-    wait_wake_all(&p->master_read, all);
-    wait_wake_all(&p->master_write, all);
+    wait_wake_all(&p->slave_read, 0);
+    wait_wake_all(&p->slave_write, 0);
+    wait_wake_all(&p->master_read, 0);
+    wait_wake_all(&p->master_write, 0);
 }
 
 /* --- the slave --- */
@@ -80,6 +80,7 @@ static ssize_t slave_read(struct file *f, struct iter *to, uint64_t *pos UNUSED)
 
 static long wait_for_room(struct pty *p, const struct file *f)
 {
+    async_no_room(f);
     if (f->flags & O_NONBLOCK)
         return -EAGAIN;
     return wait_until(&p->slave_write, output_room(p) >= 8 || !p->master_open, NEVER, true);
@@ -188,12 +189,21 @@ static void slave_release(struct file *f)
     free_if_closed(p);
 }
 
+static int slave_async_owner(const struct file *f)
+{
+    const struct pty *p = f->data;
+
+    return tty_async_owner(&p->tty);
+}
+
 static const struct file_ops slave_ops = {
     .read = slave_read,
     .write = slave_write,
     .poll = slave_poll,
     .ioctl = slave_ioctl,
     .release = slave_release,
+    .async = ASYNC_BY_ROOM,
+    .async_owner = slave_async_owner,
 };
 
 static long slave_open(struct tty *t, struct file *f)
@@ -286,6 +296,7 @@ static ssize_t master_write(struct file *f, struct iter *from, uint64_t *pos UNU
         size_t n;
 
         if (room == 0) {
+            async_no_room(f);
             err = f->flags & O_NONBLOCK ? -EAGAIN
                                         : wait_until(&p->master_write, p->arrived.count < QUEUE_LIMIT, NEVER, true);
             if (err < 0)
@@ -411,12 +422,19 @@ static void master_release(struct file *f)
     free_if_closed(p);
 }
 
+static int master_async_owner(const struct file *f UNUSED)
+{
+    return tty_async_owner(NULL);
+}
+
 static const struct file_ops master_ops = {
     .read = master_read,
     .write = master_write,
     .poll = master_poll,
     .ioctl = master_ioctl,
     .release = master_release,
+    .async = ASYNC_BY_ROOM,
+    .async_owner = master_async_owner,
 };
 
 long ptmx_open(struct file *f)

@@ -51,6 +51,7 @@ void tty_opened(struct tty *t, const struct file *f);
 #define ENOIOCTLCMD 515
 long tty_job_ioctl(struct tty *t, bool on_master, const struct file *f, uint32_t cmd, uint64_t arg);
 
+int tty_async_owner(const struct tty *t);        /* file_ops.async_owner: the foreground, else who asks; t may be NULL */
 void tty_set_session(struct tty *t, struct process *leader);
 void tty_hang_up(struct tty *t);                 /* the line is gone: tell the session leader, have no session any more */
 void tty_signal(const struct tty *t, int signo); /* to the foreground group, if there is one */
