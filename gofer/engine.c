@@ -100,6 +100,42 @@ int engine_fid(const struct engine *e, uint32_t number, struct fid **ret)
     return 0;
 }
 
+int engine_dir(const struct engine *e, uint32_t number, struct fid **ret)
+{
+    struct fid *fid = fid_find(&e->fids, number);
+
+    if (!fid || fid->kind != FID_FILE)
+        return -EBADF;
+    if (!S_ISDIR(fid->mode))
+        return -ENOTDIR;
+    *ret = fid;
+    return 0;
+}
+
+int engine_writable_dir(const struct engine *e, uint32_t number, struct fid **ret)
+{
+    struct fid *dir;
+    int err = engine_dir(e, number, &dir);
+
+    if (err)
+        return err;
+    if (!dir->x->writable)
+        return -EROFS;
+    *ret = dir;
+    return 0;
+}
+
+int engine_place(const struct engine *e, uint32_t number, const struct p9_str *wire_name, struct fid **ret_dir,
+                 char ret_name[P9_NAME_MAX + 1])
+{
+    struct fid *dir;
+    int err = engine_dir(e, number, &dir);
+
+    if (!err)
+        err = path_check_name(wire_name, ret_name);
+    return err ? err : engine_writable_dir(e, number, ret_dir);
+}
+
 uint32_t engine_iounit(const struct engine *e)
 {
     return e->msize - P9_IO_HEADER_SIZE;

@@ -100,6 +100,11 @@ void engine_finish_job(struct engine *e, struct job *job);
 /* Used by the operations. */
 int request_end(const struct request *rq);                               /* all fields decoded? 0 or -EBADMSG */
 int engine_fid(const struct engine *e, uint32_t number, struct fid **ret); /* 0 or -EBADF */
+/* A directory of an export, one in which names may be made and removed, and that with a name for the kernel. 0 or -errno. */
+int engine_dir(const struct engine *e, uint32_t number, struct fid **ret);
+int engine_writable_dir(const struct engine *e, uint32_t number, struct fid **ret);
+int engine_place(const struct engine *e, uint32_t number, const struct p9_str *wire_name, struct fid **ret_dir,
+                 char ret_name[P9_NAME_MAX + 1]);
 void engine_drop_tokens(struct engine *e, struct fid *fid);               /* its donations end */
 void engine_drop_fid(struct engine *e, struct fid *fid);                 /* clunk: notes, table, reference */
 uint32_t engine_iounit(const struct engine *e);

@@ -16,28 +16,6 @@
 #define RENAME_FLAGS (RENAME_NOREPLACE | RENAME_EXCHANGE) /* whiteouts are devices */
 #define DIRECTORY_MODE 01777
 
-/* fid is a directory of a writable export, and the name may go to the kernel. */
-static int check_place(const struct engine *e, uint32_t number, const struct p9_str *wire_name, struct fid **ret_dir,
-                       char ret_name[P9_NAME_MAX + 1])
-{
-    struct fid *fid;
-    int err = engine_fid(e, number, &fid);
-
-    if (err)
-        return err;
-    if (fid->kind != FID_FILE)
-        return -EBADF;
-    if (!S_ISDIR(fid->mode))
-        return -ENOTDIR;
-    err = path_check_name(wire_name, ret_name);
-    if (err)
-        return err;
-    if (!fid->x->writable)
-        return -EROFS;
-    *ret_dir = fid;
-    return 0;
-}
-
 static int put_qid_at(struct request *rq, const struct fid *dir, const char *name)
 {
     struct p9_qid qid;
@@ -64,7 +42,7 @@ int op_mkdir(struct engine *e, struct request *rq)
     p9_get32(&rq->in);
     err = request_end(rq);
     if (!err)
-        err = check_place(e, number, &wire_name, &dir, name);
+        err = engine_place(e, number, &wire_name, &dir, name);
     if (err)
         return err;
     if (mkdirat(fid_fd(dir), name, mode & DIRECTORY_MODE) < 0)
@@ -86,7 +64,7 @@ int op_symlink(struct engine *e, struct request *rq)
     p9_get32(&rq->in);
     err = request_end(rq);
     if (!err)
-        err = check_place(e, number, &wire_name, &dir, name);
+        err = engine_place(e, number, &wire_name, &dir, name);
     if (err)
         return err;
     if (!wire_target.len)
@@ -129,7 +107,7 @@ int op_mknod(struct engine *e, struct request *rq)
     p9_get32(&rq->in);
     err = request_end(rq);
     if (!err)
-        err = check_place(e, number, &wire_name, &dir, name);
+        err = engine_place(e, number, &wire_name, &dir, name);
     if (!err)
         err = check_mknod(dir->x, mode, major_number, minor_number);
     if (err)
@@ -153,7 +131,7 @@ int op_link(struct engine *e, struct request *rq)
     if (!err)
         err = engine_fid(e, target_number, &fid);
     if (!err)
-        err = check_place(e, number, &wire_name, &dir, name);
+        err = engine_place(e, number, &wire_name, &dir, name);
     if (err)
         return err;
     if (fid->kind != FID_FILE)
@@ -187,9 +165,9 @@ static int rename_request(struct engine *e, struct request *rq, bool with_flags)
     int err = request_end(rq);
 
     if (!err)
-        err = check_place(e, oldnumber, &wire_old, &olddir, oldname);
+        err = engine_place(e, oldnumber, &wire_old, &olddir, oldname);
     if (!err)
-        err = check_place(e, newnumber, &wire_new, &newdir, newname);
+        err = engine_place(e, newnumber, &wire_new, &newdir, newname);
     return err ? err : rename_at(olddir, oldname, newdir, newname, flags);
 }
 
@@ -240,7 +218,7 @@ int op_rename(struct engine *e, struct request *rq)
     if (!err)
         err = engine_fid(e, number, &fid);
     if (!err)
-        err = check_place(e, dirnumber, &wire_name, &dir, name);
+        err = engine_place(e, dirnumber, &wire_name, &dir, name);
     if (!err)
         err = check_own_name(fid);
     if (!err && fid->x != dir->x)
@@ -273,7 +251,7 @@ int op_unlinkat(struct engine *e, struct request *rq)
     int err = request_end(rq);
 
     if (!err)
-        err = check_place(e, number, &wire_name, &dir, name);
+        err = engine_place(e, number, &wire_name, &dir, name);
     if (err)
         return err;
     if (flags & ~(uint32_t)AT_REMOVEDIR)

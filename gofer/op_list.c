@@ -164,13 +164,11 @@ static int read_directory(struct engine *e, struct request *rq, bool with_attr)
     int err = request_end(rq);
 
     if (!err)
-        err = engine_fid(e, number, &fid);
+        err = engine_dir(e, number, &fid);
     if (err)
         return err;
-    if (fid->kind != FID_FILE || !fid->open)
+    if (!fid->open)
         return -EBADF;
-    if (!S_ISDIR(fid->mode))
-        return -ENOTDIR;
     start = rq->out.pos;
     p9_put32(&rq->out, 0);
     if (rq->out.bad)
@@ -240,14 +238,10 @@ static int list_fid(struct engine *e, uint32_t number, struct listed *d)
 {
     struct fid *fid;
     struct statx st;
-    int err = engine_fid(e, number, &fid);
+    int err = engine_dir(e, number, &fid);
 
     if (err)
         return err;
-    if (fid->kind != FID_FILE)
-        return -EBADF;
-    if (!S_ISDIR(fid->mode))
-        return -ENOTDIR;
     if (fid->open) {
         d->ref = *fid->open;
         d->fid = (struct fid){ .kind = FID_FILE, .x = fid->x, .open = &d->ref, .mode = fid->mode,
@@ -389,12 +383,10 @@ static int put_self(struct listing *l, const struct list_args *a)
 static int put_children(struct listing *l, const struct list_args *a)
 {
     struct fid *dir;
-    int err = engine_fid(l->e, a->number, &dir);
+    int err = engine_dir(l->e, a->number, &dir);
 
     if (err)
         return err;
-    if (dir->kind != FID_FILE || !S_ISDIR(dir->mode))
-        return -ENOTDIR;
     for (size_t i = 0; i < a->name_count; i++) {
         struct listed d = { 0 };
         bool fits;

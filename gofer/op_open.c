@@ -116,16 +116,6 @@ static int create_at(const struct export *x, int dir_fd, const char *name, uint3
     return -EAGAIN;
 }
 
-/* A directory of a writable export, in which names may be made? */
-static int check_dir(const struct fid *fid)
-{
-    if (fid->kind != FID_FILE)
-        return -EINVAL;
-    if (!S_ISDIR(fid->mode))
-        return -ENOTDIR;
-    return fid->x->writable ? 0 : -EROFS;
-}
-
 /* Let a fid be the file that was just opened in its directory. Takes fd. */
 static int become_file(struct fid *fid, int fd, uint32_t flags)
 {
@@ -165,11 +155,7 @@ int op_lcreate(struct engine *e, struct request *rq)
     p9_get32(&rq->in); /* gid: without capabilities new files get the group that the host decides on */
     err = request_end(rq);
     if (!err)
-        err = engine_fid(e, number, &fid);
-    if (!err)
-        err = check_dir(fid);
-    if (!err)
-        err = path_check_name(&wire_name, name);
+        err = engine_place(e, number, &wire_name, &fid, name);
     if (err)
         return err;
     if (fid->open || fid->refs > 1)
@@ -194,9 +180,7 @@ int op_tmpfile(struct engine *e, struct request *rq)
     p9_get32(&rq->in);
     err = request_end(rq);
     if (!err)
-        err = engine_fid(e, number, &dir);
-    if (!err)
-        err = check_dir(dir);
+        err = engine_writable_dir(e, number, &dir);
     if (err)
         return err;
     fid = fid_new(&e->fids, newnumber, &err);
