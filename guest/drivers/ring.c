@@ -31,6 +31,9 @@ static struct {
     size_t bulk_count;
     struct wait_queue bulk_wait;
     uint32_t urgent; /* requests out that somebody waits for */
+    uint32_t slow;   /* those of them that wait for a disk */
+    uint32_t lazy;   /* that nobody waits for */
+    uint32_t hurry;  /* but somebody does after all */
     enum notify_mode notify_mode;
     bool doorbell_by_gate;
     bool dead;
@@ -53,6 +56,17 @@ static bool is_short(uint8_t type)
     default:
         return true; /* two names at most */
     }
+}
+
+/* A disk takes longer than it is worth to poll for. */
+static bool is_slow(const struct ring_request *rq)
+{
+    return !rq->lazy && (rq->type == P9_Tfsync || rq->type == P9_Tsync);
+}
+
+static uint32_t *count_of(const struct ring_request *rq)
+{
+    return rq->lazy ? &ring.lazy : &ring.urgent;
 }
 
 static uint8_t *request_memory(const struct ring_request *rq)
@@ -242,8 +256,8 @@ void ring_submit(struct ring_request *rq)
     bool fits = message_finish(rq);
 
     rq->done = false;
-    if (!rq->lazy)
-        ring.urgent++;
+    *count_of(rq) += 1;
+    ring.slow += is_slow(rq);
     if (ring.dead || !fits) {
         request_finish(rq, 0);
         return;
@@ -300,12 +314,23 @@ static void request_finish(struct ring_request *rq, uint32_t reply_size)
 {
     rq->reply_size = reply_size;
     rq->done = true;
-    if (!rq->lazy)
-        ring.urgent--;
+    *count_of(rq) -= 1;
+    ring.slow -= is_slow(rq);
     if (rq->complete)
         rq->complete(rq, reply_decode(rq));
     else if (rq->waiter)
         thread_wake(rq->waiter);
+}
+
+/*
+ * Ask to be told of completions: of the first one that isn't among as many as nobody waits for. (The gofer serves those without
+ * waiting for anything, so where they come last they don't come late.)
+ */
+static void arm(void)
+{
+    bool all = ring.hurry > 0 || list_empty(&ring.free) || ring.bulk_count == 0;
+
+    virtq_arm_after(&ring.vq, all ? 0 : (uint16_t)ring.lazy);
 }
 
 bool ring_poll(void)
@@ -322,7 +347,7 @@ bool ring_poll(void)
         }
         /* used_event must follow, or the next completion would come unsignalled; then look again. */
         if (ring.notify_mode != NOTIFY_NONE)
-            virtq_arm(&ring.vq);
+            arm();
     } while (virtq_has_used(&ring.vq));
     return any;
 }
@@ -395,7 +420,7 @@ void ring_set_notify(enum notify_mode mode)
     ring.notify_mode = mode;
     __atomic_store_n(&ring.header->notify_mode, (uint32_t)mode, __ATOMIC_RELEASE);
     if (mode != NOTIFY_NONE)
-        virtq_arm(&ring.vq);
+        arm();
 }
 
 bool ring_urgent(void)
@@ -403,21 +428,28 @@ bool ring_urgent(void)
     return ring.urgent > 0;
 }
 
+bool ring_reply_near(void)
+{
+    return ring.urgent > ring.slow;
+}
+
 void ring_hurry(bool on)
 {
-    if (on)
-        ring.urgent++;
-    else
-        ring.urgent--;
+    uint32_t change = on ? 1 : UINT32_MAX;
+
+    ring.urgent += change;
+    ring.hurry += change;
 }
 
 void ring_drain(const uint32_t *count)
 {
+    ring_hurry(true);
     ring_poll();
     while (READ_ONCE(*count) > 0 && !ring.dead) {
         ring_notify();
         boot_wait();
     }
+    ring_hurry(false);
 }
 
 void ring_idle(uint64_t deadline_ns)

@@ -81,6 +81,8 @@ void ring_bulk_put(void *buf);
 bool ring_poll(void);
 void ring_set_notify(enum notify_mode mode);
 bool ring_urgent(void);
+/* Does somebody wait for a reply that is worth polling for? */
+bool ring_reply_near(void);
 
 /* Something for the gofer lies elsewhere in the arena (after a full barrier): the doorbell, if it sleeps. */
 void ring_wake_gofer(void);

@@ -108,9 +108,9 @@ void *virtq_take(struct virtq *vq, uint32_t *ret_len)
     return NULL;
 }
 
-void virtq_arm(struct virtq *vq)
+void virtq_arm_after(struct virtq *vq, uint16_t skip)
 {
-    WRITE_ONCE(*used_event(vq), vq->last_used);
+    WRITE_ONCE(*used_event(vq), (uint16_t)(vq->last_used + skip));
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 

@@ -81,8 +81,13 @@ static inline bool virtq_has_used(const struct virtq *vq)
     return __atomic_load_n(&vq->used->idx, __ATOMIC_ACQUIRE) != vq->last_used;
 }
 
-/* Ask the device to signal the next completion. The caller looks with virtq_has_used once more before it sleeps. */
-void virtq_arm(struct virtq *vq);
+/* Ask the device to signal the next completion but `skip`. The caller looks with virtq_has_used once more before it sleeps. */
+void virtq_arm_after(struct virtq *vq, uint16_t skip);
+
+static inline void virtq_arm(struct virtq *vq)
+{
+    virtq_arm_after(vq, 0);
+}
 
 /* We look by ourselves from now on: no signal, please. */
 void virtq_disarm(struct virtq *vq);

@@ -31,6 +31,8 @@
 #define SPIN_MIN_NS 10000ull
 #define SPIN_MAX_NS 100000ull
 #define SPIN_RETRY 32u /* misses between tries of the longest */
+#define SPIN_DISK_NS 200000ull
+#define SPIN_DISK_REST 64u
 /* A deadline this near is waited for by spinning: WAIT and its way back take about as long. */
 #define SPIN_DEADLINE_NS 50000ull
 
@@ -323,7 +325,7 @@ static bool spin_for_replies(uint64_t now)
     static uint32_t misses;
     bool hit;
 
-    if (!(ring_urgent() || gofer_net_active() || stack_active()) || boot_info.poll_needs_exit)
+    if (!(ring_reply_near() || gofer_net_active() || stack_active()) || boot_info.poll_needs_exit)
         return false;
     hit = spin_until(MIN(now + spin_ns, timer_nearest()));
     if (hit)
@@ -333,6 +335,26 @@ static bool spin_for_replies(uint64_t now)
     return hit;
 }
 
+/*
+ * Somebody waits for a disk: natively it would sleep. To look for the answer is quicker where a core is idle, but takes it from those who
+ * work for the answer where none is; so who looked in vain doesn't look for a while.
+ */
+static bool spin_for_disk(uint64_t now)
+{
+    static uint32_t rest;
+
+    if (!ring_urgent() || ring_reply_near() || boot_info.poll_needs_exit)
+        return false;
+    if (rest > 0) {
+        rest--;
+        return false;
+    }
+    if (spin_until(MIN(now + SPIN_DISK_NS, timer_nearest())))
+        return true;
+    rest = SPIN_DISK_REST;
+    return false;
+}
+
 /* Nobody can run: wait for the outside world or for the nearest timer. */
 static void idle(uint64_t now)
 {
@@ -340,7 +362,7 @@ static void idle(uint64_t now)
 
     ring_set_notify(NOTIFY_NONE);
     virtio_listen(false);
-    if (spin_for_replies(now))
+    if (spin_for_replies(now) || spin_for_disk(now))
         return;
     due = timer_nearest();
     if (due <= now + SPIN_DEADLINE_NS) {
