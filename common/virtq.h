@@ -4,7 +4,7 @@
  *
  * The driver's memory is hostile: each index and descriptor is fetched once, chains are capped, and a bad one
  * is -EPROTO, on which the owner gives the queue up (a virtio device sets DEVICE_NEEDS_RESET, §2.1). A queue is
- * used by one thread.
+ * used by one thread; or by one that pops and others that push and notify, under a lock of theirs.
  */
 #ifndef COMMON_VIRTQ_H
 #define COMMON_VIRTQ_H

@@ -49,7 +49,7 @@ static enum stdio_kind stdio_kind_of(int fd)
 
 int engine_init(struct engine *e, const struct engine_config *config)
 {
-    int err = job_table_init(&e->jobs);
+    int err = job_table_init(&e->jobs, config->reply_by_workers ? e : NULL);
 
     if (err)
         return err;
@@ -232,7 +232,7 @@ static void answer_flushes(struct engine *e, const struct job *finished)
     }
 }
 
-static void reply_job(struct engine *e, const struct job *job)
+static void reply_result(struct engine *e, const struct job *job)
 {
     uint8_t space[ERROR_SIZE];
     struct p9_cursor c;
@@ -258,14 +258,24 @@ static void reply_job(struct engine *e, const struct job *job)
         send_reply(e, &job->io, space, c.pos, bulk);
 }
 
-void engine_finish_job(struct engine *e, struct job *job)
+void engine_reply_job(struct engine *e, const struct job *job)
 {
     if (job->ret < 0)
         reply_error(e, &job->io, job->tag, (int)job->ret);
     else
-        reply_job(e, job);
+        reply_result(e, job);
+}
+
+void engine_end_job(struct engine *e, struct job *job)
+{
     answer_flushes(e, job);
     job_free(e, job);
+}
+
+void engine_finish_job(struct engine *e, struct job *job)
+{
+    engine_reply_job(e, job);
+    engine_end_job(e, job);
 }
 
 /* Requests. */

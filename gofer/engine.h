@@ -43,6 +43,7 @@ struct engine_config {
     struct path_view view;
     void (*reply)(void *arg, uint32_t cookie, uint32_t len); /* an R-message of len bytes is in io->out; 0: none */
     void *reply_arg;
+    bool reply_by_workers;  /* reply() may be called by any thread */
 };
 
 /* What the gofer knows of an inherited descriptor. */
@@ -94,7 +95,11 @@ void engine_handle(struct engine *e, const struct p9_io *io);
 /* Send what was left to send on the control socket. */
 void engine_flush_drops(struct engine *e);
 
-/* Make the R-message of a finished job. */
+/* Make the R-message of a finished job, by any thread that reply() allows. */
+void engine_reply_job(struct engine *e, const struct job *job);
+/* What follows that: answer those who wanted it flushed, free it. */
+void engine_end_job(struct engine *e, struct job *job);
+/* Both. */
 void engine_finish_job(struct engine *e, struct job *job);
 
 /* Used by the operations. */

@@ -119,6 +119,7 @@ static int set_up(struct gofer *g)
         .control_fd = c->control_fd,
         .reply = ring_reply,
         .reply_arg = &g->ring,
+        .reply_by_workers = true,
     };
     struct ring_config ring = {
         .arena_size = c->arena_size,

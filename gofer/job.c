@@ -27,12 +27,12 @@ static void on_interrupt(int signal)
     (void)signal;
 }
 
-int job_table_init(struct job_table *t)
+int job_table_init(struct job_table *t, struct engine *answering)
 {
     struct sigaction interrupt = { .sa_handler = on_interrupt }; /* no SA_RESTART */
     sigset_t set;
 
-    *t = (struct job_table){ .done_fd = -1 };
+    *t = (struct job_table){ .done_fd = -1, .answering = answering };
     if (sigaction(SIGNAL_INTERRUPT, &interrupt, NULL) < 0)
         return -errno;
     /* The vmm, whose mask we have, keeps it from its own threads. */
@@ -235,6 +235,32 @@ static struct job *take_queued(struct job_table *t)
     return job;
 }
 
+/*
+ * Whoever waits for a disk needn't wait for the engine's thread to wake up besides: that one frees the job when it has something else
+ * to do. A cancelled job is left to it, because Rflush must follow.
+ */
+static void finish(struct job_table *t, struct job *job)
+{
+    bool answered;
+
+    pthread_mutex_lock(&t->lock);
+    answered = t->answering && !job->cancelled && !is_stream(job);
+    job->answered = answered;
+    pthread_mutex_unlock(&t->lock);
+    if (answered)
+        engine_reply_job(t->answering, job); /* wakes somebody who may want our core: not under a lock */
+    pthread_mutex_lock(&t->lock);
+    job->state = JOB_DONE;
+    job->next = t->done_head;
+    t->done_head = job;
+    if (t->queue_head)
+        pthread_cond_signal(&t->work); /* it may have waited for this stream */
+    __atomic_store_n(&t->done_pending, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&t->lock);
+    if (!answered)
+        fd_signal_event(t->done_fd);
+}
+
 static void *worker_main(void *arg)
 {
     struct job_table *t = arg;
@@ -253,14 +279,8 @@ static void *worker_main(void *arg)
         job->thread = pthread_self();
         pthread_mutex_unlock(&t->lock);
         worker_run(job);
+        finish(t, job);
         pthread_mutex_lock(&t->lock);
-        job->state = JOB_DONE;
-        job->next = t->done_head;
-        t->done_head = job;
-        if (t->queue_head)
-            pthread_cond_signal(&t->work); /* it may have waited for this stream */
-        __atomic_store_n(&t->done_pending, 1, __ATOMIC_RELEASE);
-        fd_signal_event(t->done_fd);
     }
     pthread_mutex_unlock(&t->lock);
     return NULL;
@@ -299,6 +319,7 @@ int job_queue(struct engine *e, struct job *job)
     else
         t->queue_head = job;
     t->queue_tail = job;
+    t->storage += !is_stream(job);
     pthread_cond_signal(&t->work);
 unlock:
     pthread_mutex_unlock(&t->lock);
@@ -331,6 +352,22 @@ static void finish_waiting(struct engine *e, struct job *job)
     engine_finish_job(e, job);
 }
 
+struct job *job_find(struct engine *e, uint16_t tag)
+{
+    struct job_table *t = &e->jobs;
+    struct job *found = NULL;
+
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < JOB_MAX && t->count && !found; i++) {
+        struct job *job = t->slot[i];
+
+        if (job && job->tag == tag && !job->is_flush && !job->answered)
+            found = job;
+    }
+    pthread_mutex_unlock(&t->lock);
+    return found;
+}
+
 void job_cancel(struct engine *e, struct job *job)
 {
     struct job_table *t = &e->jobs;
@@ -344,6 +381,10 @@ void job_cancel(struct engine *e, struct job *job)
         return;
     }
     pthread_mutex_lock(&t->lock);
+    if (job->answered) {
+        pthread_mutex_unlock(&t->lock);
+        return;
+    }
     taken = job->state == JOB_QUEUED && unqueue(t, job);
     if (!taken)
         __atomic_store_n(&job->cancelled, true, __ATOMIC_RELAXED);
@@ -351,6 +392,7 @@ void job_cancel(struct engine *e, struct job *job)
         pthread_kill(job->thread, SIGNAL_INTERRUPT);
     pthread_mutex_unlock(&t->lock);
     if (taken) {
+        t->storage -= !is_stream(job);
         job->ret = -EINTR;
         job->state = JOB_DONE;
         engine_finish_job(e, job);
@@ -413,7 +455,11 @@ void job_run_ready(struct engine *e)
             next = job->next;
             if (job->cancelled)
                 t->cancelling--;
-            engine_finish_job(e, job);
+            t->storage -= !is_stream(job);
+            if (job->answered)
+                engine_end_job(e, job);
+            else
+                engine_finish_job(e, job);
         }
     }
     if (t->cancelling)

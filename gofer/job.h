@@ -67,6 +67,7 @@ struct job {
     size_t total;
     /* Engine's thread. */
     bool cancelled;
+    bool answered;         /* the worker has replied: under the pool's lock */
     bool is_flush;         /* a Tflush that waits for another job */
     struct job *flush_of;
     struct job *next;      /* pool queue or done list: under the pool's lock */
@@ -81,8 +82,10 @@ struct job_table {
     struct job *slot[JOB_MAX];
     size_t count;          /* not free */
     size_t waiting;
+    size_t storage;        /* with the workers, and no stream: waits for a disk most likely */
     size_t cancelling;     /* cancelled, but a worker still runs them */
     /* Pool. */
+    struct engine *answering; /* workers reply through it; NULL: they leave it to the engine's thread */
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct job *queue_head;
@@ -96,8 +99,8 @@ struct job_table {
     uint32_t done_pending; /* the same as an atomic, for a loop that polls */
 };
 
-/* 0 or -errno. */
-int job_table_init(struct job_table *t);
+/* With answering, workers reply to transfers and syncs themselves. 0 or -errno. */
+int job_table_init(struct job_table *t, struct engine *answering);
 
 /* Cancel what can be, wait for the rest, end the threads. */
 void job_table_destroy(struct engine *e);
@@ -114,6 +117,12 @@ void job_start(struct engine *e, struct job *job, bool nowait);
 
 /* Hand it to a worker. 0 or -errno (no thread could be started). */
 int job_queue(struct engine *e, struct job *job);
+
+/*
+ * The job under way that has yet to answer to this tag, or NULL. Where workers answer, its reply may then come after an Rflush that
+ * didn't find it: a client of the ring tells replies apart by their chains.
+ */
+struct job *job_find(struct engine *e, uint16_t tag);
 
 /* End a job early if that is possible; it then answers EINTR. */
 void job_cancel(struct engine *e, struct job *job);

@@ -168,17 +168,6 @@ int op_attach(struct engine *e, struct request *rq)
     return 0;
 }
 
-static struct job *find_tag(const struct engine *e, uint16_t tag)
-{
-    for (size_t i = 0; i < JOB_MAX && e->jobs.count; i++) {
-        struct job *job = e->jobs.slot[i];
-
-        if (job && job->tag == tag && !job->is_flush)
-            return job;
-    }
-    return NULL;
-}
-
 /*
  * size[4] Tflush tag[2] oldtag[2]
  *
@@ -193,7 +182,7 @@ int op_flush(struct engine *e, struct request *rq)
 
     if (err)
         return err;
-    old = find_tag(e, oldtag);
+    old = job_find(e, oldtag);
     if (!old)
         return 0;
     flush = job_new(e, rq->io, P9_Tflush, rq->tag, NULL);

@@ -46,6 +46,7 @@ int ring_init(struct ring *ring, const struct ring_config *config, struct engine
     void *header = config->arena;
 
     *ring = (struct ring){ .config = *config, .engine = engine, .poll_ns = POLL_NS_START };
+    pthread_mutex_init(&ring->lock, NULL);
     ring->placement = config->placement;
     ring->header = header;
     ring->region = (struct guest_region){ { GPA_ARENA_BASE }, config->arena_size, config->arena };
@@ -55,8 +56,6 @@ int ring_init(struct ring *ring, const struct ring_config *config, struct engine
 
 static void notify(struct ring *ring)
 {
-    if (!virtq_should_notify(&ring->queue)) /* has the barrier between used->idx and what is read here */
-        return;
     switch (guest_fetch32(&ring->header->notify_mode)) {
     case NOTIFY_IDLE:
         fd_signal_event(ring->config.call_fd);
@@ -72,9 +71,14 @@ static void notify(struct ring *ring)
 void ring_reply(void *arg, uint32_t cookie, uint32_t len)
 {
     struct ring *ring = arg;
+    bool wanted;
 
+    pthread_mutex_lock(&ring->lock);
     virtq_push(&ring->queue, (uint16_t)cookie, len);
-    notify(ring);
+    wanted = virtq_should_notify(&ring->queue); /* has the barrier between used->idx and what notify reads */
+    pthread_mutex_unlock(&ring->lock);
+    if (wanted)
+        notify(ring);
 }
 
 static void to_io(const struct virtq_chain *c, struct p9_io *io)
@@ -121,13 +125,23 @@ static bool has_work(const struct ring *ring)
     return virtq_has_avail(&ring->queue) || (ring->config.net && net_has_work(ring->config.net));
 }
 
-/* Look at the ring until something is there, or for poll_ns: false then, and if polling does harm. */
+/*
+ * How long to look at the ring. While a worker waits for a disk most guests wait for that worker, which needs a core, and so do
+ * the threads of the disk.
+ */
+static uint64_t spin_time(const struct ring *ring)
+{
+    return ring->engine->jobs.storage ? POLL_NS_MIN : ring->poll_ns;
+}
+
+/* Look at the ring until something is there, or for that time: false then, and if polling does harm. */
 static bool spin(struct ring *ring)
 {
     uint64_t start = now_ns();
     uint64_t last = start;
+    uint64_t limit = spin_time(ring);
 
-    while (last - start < ring->poll_ns) {
+    while (last - start < limit) {
         uint64_t now;
 
         for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {

@@ -28,6 +28,7 @@ struct ring {
     struct guest_region region;
     struct guest_mem mem;
     struct virtq queue;
+    pthread_mutex_t lock; /* of the queue's used part: workers reply too */
     struct arena_header *header;
     struct engine *engine;
     uint64_t poll_ns;     /* how long to look for the next request before sleeping */
@@ -40,7 +41,7 @@ struct ring {
 /* engine is borrowed and must be set up to reply by ring_reply with this ring. 0 or -errno. */
 int ring_init(struct ring *ring, const struct ring_config *config, struct engine *engine);
 
-/* struct engine_config.reply */
+/* struct engine_config.reply, for any thread */
 void ring_reply(void *ring, uint32_t cookie, uint32_t len);
 
 /* Serve until the control socket hangs up: 0. -EPROTO if the guest broke the ring. */

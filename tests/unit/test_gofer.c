@@ -102,6 +102,30 @@ Test(gofer, serves_files_from_the_jail)
     cr_assert(!memcmp(data, "\177ELF", 4));
 }
 
+/* Workers answer by themselves, many at a time, while tags come again and some are flushed: each request gets its own answer, once. */
+Test(gofer, workers_answer, .timeout = 60)
+{
+    cr_assert_eq(client_walk(&c, ROOT, 10, ""), 0);
+    cr_assert_eq(client_create(&c, 10, "f", O_RDWR, 0640), 0);
+    for (unsigned round = 0; round < 300; round++) {
+        cr_assert_eq(client_write(&c, 10, round, "x", 1), 1);
+        for (unsigned slot = 1; slot < 6; slot++) {
+            p9_put32(client_begin(&c, slot, P9_Tfsync), slot == 3 ? 99 : 10);
+            client_send(&c);
+        }
+        p9_put16(client_begin(&c, 6, P9_Tflush), (uint16_t)(2 + round % 5));
+        client_send(&c);
+        cr_assert_eq(client_wait(&c, 6), 0);
+        for (unsigned slot = 5; slot > 0; slot--) {
+            int err = client_wait(&c, slot);
+
+            cr_assert(err == (slot == 3 ? -EBADF : 0) || (err == -EINTR && slot == 1 + round % 5), "%d", err);
+        }
+    }
+    cr_assert_eq(client_clunk(&c, 10), 0);
+    cr_assert_eq(c.used_idx, c.avail_idx, "as many answers as requests");
+}
+
 /* Every request once, under the real filter: none may end the process. */
 Test(gofer, no_request_is_killed_by_the_filter)
 {
