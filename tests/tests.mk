@@ -57,28 +57,39 @@ soak: $(VMM) guest-programs ## the long tests: a million kicks, gigabytes throug
 # --- virtio against what others wrote (docs/virtio.md, "Conformance") ---
 
 CONFORMANCE := $(O)/conformance
-CONFORMANCE_H := tests/conformance/client.h tests/conformance/vhost_user.h
+CONFORMANCE_H := tests/conformance/client.h tests/conformance/vhost_user.h tests/conformance/vu_server.h
 
-$(CONFORMANCE)/blk_server: tests/conformance/blk_server.c $(CONFORMANCE_H) $(wildcard devices/*.[ch] common/*.[ch])
+$(CONFORMANCE)/%_server: tests/conformance/%_server.c tests/conformance/vu_server.c $(CONFORMANCE_H) \
+		$(wildcard devices/*.[ch] common/*.[ch])
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	$(TESTS_Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE -Wall -Wextra -I. -fsanitize=address,undefined \
-		-fno-sanitize-recover=undefined -pthread -o $@ $< $(wildcard devices/*.c common/*.c) -l:liburing.a
+		-fno-sanitize-recover=undefined -pthread -o $@ $< tests/conformance/vu_server.c $(wildcard devices/*.c common/*.c) -l:liburing.a
 
-# The driver's objects are the shim's own.
-$(CONFORMANCE)/driver_client: tests/conformance/client_host.c tests/conformance/client_guest.c $(CONFORMANCE_H) \
-		$(OBJ)/guest/drivers/virtio_blk.o $(OBJ)/guest/drivers/virtq.o
+# The drivers' objects are the shim's own.
+$(CONFORMANCE)/%.guest.o: tests/conformance/%.c $(CONFORMANCE_H)
 	@mkdir -p $(@D)
+	$(TESTS_Q)$(CC) $(SHIM_CFLAGS) -c -o $@ $<
+
+conformance_link = $(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE -Wall -Wextra -I. -static -no-pie -o $@ $(filter %.c %.o,$^)
+
+$(CONFORMANCE)/driver_client: tests/conformance/client_host.c $(CONFORMANCE)/client_guest.guest.o $(CONFORMANCE)/client_shim.guest.o \
+		$(OBJ)/guest/drivers/virtio_blk.o $(OBJ)/guest/drivers/virtq.o $(CONFORMANCE_H)
 	@echo "  CC      $@"
-	$(TESTS_Q)$(CC) $(SHIM_CFLAGS) -c -o $@.guest.o tests/conformance/client_guest.c
-	$(TESTS_Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE -Wall -Wextra -I. -static -no-pie -o $@ $< $@.guest.o \
-		$(OBJ)/guest/drivers/virtio_blk.o $(OBJ)/guest/drivers/virtq.o
+	$(TESTS_Q)$(conformance_link)
+$(CONFORMANCE)/net_client: tests/conformance/net_client_host.c $(CONFORMANCE)/net_client_guest.guest.o \
+		$(CONFORMANCE)/client_shim.guest.o $(OBJ)/guest/drivers/virtio_net.o $(OBJ)/guest/drivers/virtq.o $(CONFORMANCE_H)
+	@echo "  CC      $@"
+	$(TESTS_Q)$(conformance_link)
 
 .PHONY: check-driver check-device
 check-driver: $(CONFORMANCE)/driver_client ## the shim's virtio-blk driver against QEMU's device
 	$(TESTS_Q)tests/conformance/driver_run.sh $<
-check-device: $(CONFORMANCE)/blk_server ## our virtio-blk device against Linux's driver (boots Debian's kernel under QEMU-TCG)
-	$(TESTS_Q)tests/conformance/linux_blk_run.sh $<
+# The client's driver needs vhost-net, which not every machine has.
+check-device: $(CONFORMANCE)/blk_server $(CONFORMANCE)/net_server $(CONFORMANCE)/net_client ## our virtio devices against Linux's drivers, our network driver against its vhost-net (boots Debian's kernel under QEMU-TCG)
+	$(TESTS_Q)tests/conformance/linux_blk_run.sh $(CONFORMANCE)/blk_server
+	$(TESTS_Q)tests/conformance/linux_net_run.sh $(CONFORMANCE)/net_server
+	$(TESTS_Q)tests/conformance/linux_vhost_run.sh $(CONFORMANCE)/net_client
 
 # Not a test of CI's: they take half an hour, and not everything passes.
 check-others: $(VMM) ## what others wrote: CPython's tests, stress-ng's, the kernel's selftests, natively and in the VM (long)

@@ -1,4 +1,4 @@
-/* driver_client, the shim's side: what virtio_blk.c needs of the shim, and the requests. Built with the shim's flags. */
+/* driver_client, the shim's side: what virtio_blk.c needs beside client_shim.c, and the requests. Built with the shim's flags. */
 #include "tests/conformance/client.h"
 
 #include "drivers/ring.h"
@@ -9,73 +9,17 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 
-#include <linux/virtio_config.h>
-#include <linux/virtio_ring.h>
-
-#define SLOT 4096u
 #define REQUESTS_MAX 400u /* more than the queue holds */
 #define ROUNDS 3000u
 #define WAIT_MS 20000
 
 struct thread *current;
 static struct virtio_blk *disk;
-static struct virtio_vq *queue;
-static uint8_t *memory, *memory_end, *model;
+static uint8_t *model;
 static uint64_t model_size;
-static void *free_slots;
 static uint64_t seed = 1;
 
-/* --- the shim's memory, log and threads --- */
-
-void *kmalloc(size_t size)
-{
-    void *p = free_slots;
-
-    BUG_ON(size > SLOT);
-    if (p)
-        free_slots = *(void **)p;
-    else
-        p = pages_alloc(1);
-    return p;
-}
-
-void *kzalloc(size_t size)
-{
-    void *p = kmalloc(size);
-
-    memset(p, 0, size);
-    return p;
-}
-
-void kfree(void *p)
-{
-    *(void **)p = free_slots;
-    free_slots = p;
-}
-
-void *pages_alloc(size_t count)
-{
-    void *p = memory;
-
-    BUG_ON((size_t)(memory_end - memory) < count * PAGE_SIZE);
-    memory += count * PAGE_SIZE;
-    return p;
-}
-
-void panic(const char *format, ...)
-{
-    host_fail("panic: %s", format);
-}
-
-void klog(enum log_level level UNUSED, const char *format, ...)
-{
-    host_fail("the driver complains: %s", format);
-}
-
-const char *error_text(long error UNUSED)
-{
-    return "";
-}
+/* --- threads --- */
 
 void ring_hurry(bool more UNUSED)
 {
@@ -88,6 +32,7 @@ void thread_wake(struct thread *thread UNUSED)
 /* Completions first by looking, then by a notification that we ask for, so that both are tried. */
 int thread_park(uint64_t deadline UNUSED, bool interruptible UNUSED)
 {
+    struct virtio_vq *queue = &disk->queue;
     uint32_t len;
     void *token;
 
@@ -95,7 +40,7 @@ int thread_park(uint64_t deadline UNUSED, bool interruptible UNUSED)
         __builtin_ia32_pause();
     while (!virtq_has_used(&queue->vq)) {
         virtq_arm(&queue->vq);
-        if (!virtq_has_used(&queue->vq) && !host_wait_call(WAIT_MS))
+        if (!virtq_has_used(&queue->vq) && !host_wait_call(0, WAIT_MS))
             host_fail("no completion");
     }
     virtq_disarm(&queue->vq);
@@ -104,62 +49,6 @@ int thread_park(uint64_t deadline UNUSED, bool interruptible UNUSED)
         queue->used(queue, token, len);
     }
     return 0;
-}
-
-/* --- virtio.c, with messages for registers --- */
-
-int virtio_negotiate(struct virtio_dev *dev, uint64_t wanted)
-{
-    wanted |= 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX;
-    dev->features = host_get_features() & wanted;
-    if (!virtio_has(dev, VIRTIO_F_VERSION_1) || !virtio_has(dev, VIRTIO_RING_F_EVENT_IDX))
-        return -ENODEV;
-    host_set_features(dev->features);
-    return 0;
-}
-
-int virtio_setup_queue(struct virtio_dev *dev, uint32_t index UNUSED, uint16_t max, struct virtio_vq *q)
-{
-    uint8_t *ring = pages_alloc(3);
-
-    virtq_init(&q->vq, max, ring, ring + PAGE_SIZE, ring + 2 * PAGE_SIZE);
-    q->dev = dev;
-    queue = q;
-    host_set_queue(max, ptr_to_gpa(ring), ptr_to_gpa(ring + PAGE_SIZE), ptr_to_gpa(ring + 2 * PAGE_SIZE));
-    return 0;
-}
-
-void virtio_start(struct virtio_dev *dev UNUSED)
-{
-    host_start();
-}
-
-void virtio_fail(struct virtio_dev *dev UNUSED)
-{
-    host_fail("the driver gives up");
-}
-
-void virtio_config_read(const struct virtio_dev *dev UNUSED, uint32_t offset, void *buf, uint32_t len)
-{
-    host_get_config(offset, buf, len);
-}
-
-int virtio_add(struct virtio_vq *q, const struct virtq_segment *seg, size_t out_count, size_t in_count, void *token)
-{
-    int err = virtq_add(&q->vq, seg, out_count, in_count, token);
-
-    q->out += err == 0;
-    return err;
-}
-
-void virtio_notify(struct virtio_vq *q)
-{
-    if (q->vq.avail_idx != q->vq.notify_idx && virtq_needs_notify(&q->vq))
-        host_kick();
-}
-
-void virtio_watch(struct virtio_vq *q UNUSED)
-{
 }
 
 void blkdev_add_disk(struct virtio_blk *found)
@@ -283,8 +172,7 @@ void client_run(uint8_t *shared, uint8_t *disk_model, uint64_t size)
     static struct virtio_dev dev;
     uint8_t *buf, id[VIRTIO_BLK_ID_BYTES + 1] = { 0 };
 
-    memory = shared;
-    memory_end = shared + CLIENT_MEMORY;
+    client_memory(shared);
     model = disk_model;
     model_size = size;
     buf = pages_alloc(256);

@@ -31,16 +31,20 @@ void host_print(const char *format, ...)
     va_end(args);
 }
 
+void host_vfail(const char *format, va_list args)
+{
+    fprintf(stderr, "driver_client: ");
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\n");
+    exit(1);
+}
+
 void host_fail(const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    fprintf(stderr, "driver_client: ");
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\n");
-    va_end(args);
-    exit(1);
+    host_vfail(format, args);
 }
 
 static void send_message(struct vu_message *m, const int *fds, size_t fd_count)
@@ -118,10 +122,12 @@ void host_get_config(uint32_t offset, void *buf, uint32_t len)
     memcpy(buf, m.u.config.bytes + offset, len);
 }
 
-void host_set_queue(uint32_t size, uint64_t desc, uint64_t avail, uint64_t used)
+void host_set_queue(uint32_t index, uint32_t size, uint64_t desc, uint64_t avail, uint64_t used)
 {
     struct vu_message m = { .request = VU_SET_VRING_ADDR, .size = sizeof(m.u.ring) };
 
+    if (index > 0)
+        host_fail("disks have one queue");
     set_state(VU_SET_VRING_NUM, size);
     set_state(VU_SET_VRING_BASE, 0);
     m.u.ring.desc = DIRECT_BASE + desc;
@@ -137,16 +143,18 @@ void host_start(void)
     set_state(VU_SET_VRING_ENABLE, 1);
 }
 
-void host_kick(void)
+void host_kick(uint32_t index)
 {
+    (void)index;
     eventfd_write(kick_fd, 1);
 }
 
-bool host_wait_call(int timeout_ms)
+bool host_wait_call(uint32_t index, int timeout_ms)
 {
     struct pollfd p = { call_fd, POLLIN, 0 };
     eventfd_t n;
 
+    (void)index;
     return poll(&p, 1, timeout_ms) > 0 && eventfd_read(call_fd, &n) == 0;
 }
 
