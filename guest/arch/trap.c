@@ -13,6 +13,7 @@
 #include "proc/sched.h"
 #include "proc/seccomp.h"
 #include "proc/signal.h"
+#include "proc/usage.h"
 #include "sys/strace.h"
 #include "sys/syscall.h"
 #include "sys/table.h"
@@ -84,12 +85,17 @@ static long dispatch(struct regs *regs)
 {
     uint32_t nr = (uint32_t)regs->orig_rax; /* as on Linux the upper half doesn't count */
     syscall_fn fn = nr < SYSCALL_NR_MAX ? syscall_table[nr] : NULL;
+    long ret;
 
     report.syscalls++;
     if (nr < SYSCALL_NR_MAX)
         report.syscall_count[nr]++;
-    if (likely(fn))
-        return fn(regs);
+    if (likely(fn)) {
+        usage_call_begins(nr, regs->rdx);
+        ret = fn(regs);
+        usage_call_ends();
+        return ret;
+    }
     if (nr < SYSCALL_NR_MAX)
         report.enosys_count[nr]++;
     return -ENOSYS;
@@ -189,6 +195,18 @@ static void page_fault(struct regs *regs, uint64_t addr, bool in_shim)
         signal_force_fault(f.signo, f.si_code, f.addr, VECTOR_PF, regs->error);
 }
 
+/* In the middle of a call that is measured it is a part of that. */
+static void measured_fault(struct regs *regs, uint64_t addr, bool in_shim)
+{
+    bool alone = !current->kernel_since_ns;
+
+    if (alone)
+        usage_begin(1);
+    page_fault(regs, addr, in_shim);
+    if (alone)
+        usage_end();
+}
+
 /* What an exception other than a page fault means for the app (Linux: arch/x86/kernel/traps.c's table in signal(7) terms). */
 static void app_exception(struct regs *regs, uint64_t vector)
 {
@@ -273,7 +291,7 @@ void exception_entry(struct regs *regs, uint64_t cr2)
         return;
     switch (vector) {
     case VECTOR_PF:
-        page_fault(regs, cr2, in_shim);
+        measured_fault(regs, cr2, in_shim);
         return;
     case VECTOR_WINDOW:
         window_fault(regs, in_shim);

@@ -12,6 +12,7 @@
 #include "proc/sched.h"
 #include "proc/seccomp.h"
 #include "proc/signal.h"
+#include "proc/usage.h"
 #include "tty/tty.h"
 
 #include <linux/capability.h>
@@ -121,13 +122,16 @@ static void put_stat_ids(struct seq *s, const struct proc_node *node)
 
 static void put_stat_times(struct seq *s, const struct proc_node *node)
 {
-    const struct process *p = node->proc;
-    const struct thread *t = thread_of(node);
-    uint64_t cpu = node->tid && t ? t->cpu_ns : p == init_process ? 0 : process_cpu_ns(p);
+    struct process *p = node->proc;
+    struct thread *t = thread_of(node);
+    struct cpu_times own = { 0 }, children = usage_children(p);
 
-    seq_printf(s, "%lu %lu %lu %lu %lu 0 %lu 0 %d %d %u 0 %lu ", (unsigned long)p->min_faults,
+    if (p != init_process)
+        own = node->tid && t ? usage_thread(t) : usage_process(p);
+    seq_printf(s, "%lu %lu %lu %lu %lu %lu %lu %lu %d %d %u 0 %lu ", (unsigned long)p->min_faults,
                (unsigned long)p->child_min_faults, (unsigned long)p->maj_faults, (unsigned long)p->child_maj_faults,
-               (unsigned long)(cpu / NS_PER_TICK), (unsigned long)(p->child_cpu_ns / NS_PER_TICK), 20 + (t ? t->nice : 0),
+               (unsigned long)(own.user_ns / NS_PER_TICK), (unsigned long)(own.system_ns / NS_PER_TICK),
+               (unsigned long)(children.user_ns / NS_PER_TICK), (unsigned long)(children.system_ns / NS_PER_TICK), 20 + (t ? t->nice : 0),
                t ? t->nice : 0, p->thread_count, (unsigned long)start_ticks(p));
 }
 

@@ -5,6 +5,7 @@
 #include "proc/posix_timer.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
+#include "proc/usage.h"
 
 #include <linux/resource.h>
 #include <linux/time.h>
@@ -51,19 +52,30 @@ static uint64_t check_limit(struct process *p, uint64_t cpu_ns)
     return p->cpu_limit_signal_ns;
 }
 
+/* In how much user time it is due next. */
+static uint64_t check_virtual(struct process *p)
+{
+    uint64_t user_ns, next;
+
+    if (p->itimers[ITIMER_VIRTUAL].expires == NEVER)
+        return NEVER;
+    user_ns = usage_process(p).user_ns;
+    next = check_interval(p, ITIMER_VIRTUAL, SIGVTALRM, user_ns);
+    return next == NEVER ? NEVER : next - user_ns;
+}
+
 uint64_t cputimer_check(struct thread *t, uint64_t now_ns)
 {
     struct process *p = t->proc;
-    uint64_t running = now_ns - t->run_start_ns;
+    uint64_t user_next = check_virtual(p), running = now_ns > t->run_start_ns ? now_ns - t->run_start_ns : 0;
     uint64_t process_ns = p->cpu_ns + running, thread_ns = t->cpu_ns + running;
     uint64_t next, thread_next;
 
-    next = MIN(check_interval(p, ITIMER_VIRTUAL, SIGVTALRM, process_ns),
-               check_interval(p, ITIMER_PROF, SIGPROF, process_ns));
-    next = MIN(next, check_limit(p, process_ns));
+    next = MIN(check_interval(p, ITIMER_PROF, SIGPROF, process_ns), check_limit(p, process_ns));
     next = MIN(next, posix_cpu_timers_check(p, process_ns, t, thread_ns, &thread_next));
     if (next != NEVER)
         next -= process_ns;
+    next = MIN(next, user_next);
     if (thread_next != NEVER)
         next = MIN(next, thread_next - thread_ns);
     return next == NEVER ? NEVER : now_ns + next;

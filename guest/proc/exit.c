@@ -26,6 +26,7 @@
 #include "proc/sched.h"
 #include "proc/seccomp.h"
 #include "proc/signal.h"
+#include "proc/usage.h"
 #include "tty/bridge.h"
 #include "tty/tty.h"
 
@@ -164,9 +165,10 @@ static struct process *reaper_of(const struct process *p)
 
 /* --- processes --- */
 
-static void account_to_parent(const struct process *p, struct process *parent)
+static void account_to_parent(struct process *p, struct process *parent)
 {
     parent->child_cpu_ns += p->cpu_ns + p->child_cpu_ns;
+    parent->child_system_ns += usage_process(p).system_ns + p->child_system_ns;
     parent->child_min_faults += p->min_faults + p->child_min_faults;
     parent->child_maj_faults += p->maj_faults + p->child_maj_faults;
     parent->child_voluntary_switches += p->voluntary_switches + p->child_voluntary_switches;

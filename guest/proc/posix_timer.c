@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "proc/cputimer.h"
 #include "proc/sched.h"
+#include "proc/usage.h"
 
 #include <linux/time.h>
 
@@ -27,12 +28,14 @@ static void itimer_fire(struct timer *timer)
     timer_set(timer, it->expires);
 }
 
-static uint64_t itimer_now(const struct process *p, int which)
+static uint64_t itimer_now(struct process *p, int which)
 {
-    return which == ITIMER_REAL ? clock_mono_ns() : process_cpu_ns(p);
+    if (which == ITIMER_REAL)
+        return clock_mono_ns();
+    return which == ITIMER_VIRTUAL ? usage_process(p).user_ns : process_cpu_ns(p);
 }
 
-uint64_t itimer_left(const struct process *p, int which)
+uint64_t itimer_left(struct process *p, int which)
 {
     uint64_t expires = p->itimers[which].expires, now = itimer_now(p, which);
 

@@ -33,7 +33,7 @@ void posix_timer_arm(struct posix_timer *pt, uint64_t expires, uint64_t interval
 uint64_t posix_timer_left(const struct posix_timer *pt);
 
 /* setitimer(ITIMER_REAL): what is left of it, and arm it for value ns from now (0: off). */
-uint64_t itimer_left(const struct process *p, int which);
+uint64_t itimer_left(struct process *p, int which);
 void itimer_set(struct process *p, int which, uint64_t value_ns, uint64_t interval_ns);
 
 /* The timer's signal is being delivered: fill in the overruns, and let the next expiry queue it again. */

@@ -83,7 +83,8 @@ struct process {
     uint32_t personality;
     int oom_score_adj;
     uint64_t start_ns;
-    uint64_t cpu_ns, child_cpu_ns;
+    uint64_t cpu_ns, child_cpu_ns, child_system_ns;
+    struct cpu_split split;
     uint64_t min_faults, maj_faults;
     uint64_t read_bytes, write_bytes;
     struct tty *tty;             /* controlling terminal; cleared when that goes */

@@ -23,6 +23,7 @@
 #include "proc/exit.h"
 #include "proc/process.h"
 #include "proc/signal.h"
+#include "proc/usage.h"
 
 #define POLLER_MAX 8
 #define STACK_CANARY 0x5a17ca9a4f00d5ecull
@@ -100,6 +101,7 @@ static void account(struct thread *t, uint64_t now)
 {
     uint64_t delta;
 
+    usage_charge(t, now);
     if (now <= t->run_start_ns) /* whoever was woken after the caller had read the clock has accounted already */
         return;
     delta = now - t->run_start_ns;
@@ -465,6 +467,8 @@ uint64_t sched_thread_cpu_ns(const struct thread *t)
 static void run(struct thread *next, uint64_t now)
 {
     next->run_start_ns = now;
+    if (next->kernel_since_ns)
+        next->kernel_since_ns = now;
     slice_end_ns = now + SCHED_SLICE_NS;
     if (next != current)
         switch_to(next);

@@ -13,6 +13,7 @@
 #include "proc/posix_timer.h"
 #include "proc/ptrace.h"
 #include "proc/sched.h"
+#include "proc/usage.h"
 #include "tty/bridge.h"
 #include "tty/tty.h"
 
@@ -387,14 +388,17 @@ void signal_force_fault(int signo, int code, uaddr_t addr, int trapno, uint64_t 
 
 /* --- parents --- */
 
-static void child_info(const struct process *child, int code, siginfo_t *info)
+static void child_info(struct process *child, int code, siginfo_t *info)
 {
+    struct cpu_times times = usage_process(child);
+
     memset(info, 0, sizeof(*info));
     info->si_signo = child->exit_signal;
     info->si_code = code;
     info->si_pid = child->pid;
     info->si_uid = child->cred.uid;
-    info->si_utime = (__kernel_clock_t)(child->cpu_ns / (NSEC_PER_SEC / 100));
+    info->si_utime = (__kernel_clock_t)(times.user_ns / (NSEC_PER_SEC / 100));
+    info->si_stime = (__kernel_clock_t)(times.system_ns / (NSEC_PER_SEC / 100));
     switch (code) {
     case CLD_EXITED:
         info->si_status = child->exit_status >> 8 & 0xff;

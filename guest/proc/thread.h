@@ -35,6 +35,11 @@ struct sigqueue {
     struct list entries; /* struct siginfo_entry; standard signals at most once */
 };
 
+/* How CPU time divides (proc/usage.c): an estimate of the shim's part, and what was told last. */
+struct cpu_split {
+    uint64_t kernel_ns, user_told_ns, system_told_ns;
+};
+
 struct thread {
     struct list all_node;    /* every thread */
     struct list proc_node;   /* process->threads */
@@ -81,6 +86,9 @@ struct thread {
     uint32_t rseq_len, rseq_sig;
     char comm[16];
     uint64_t run_start_ns, cpu_ns;
+    uint64_t kernel_since_ns; /* 0: nothing of its time is measured as system time now; proc/usage.h */
+    uint32_t kernel_weight;
+    struct cpu_split split;
     uint64_t voluntary_switches, involuntary_switches;
     uint64_t start_ns;
     int exit_code;           /* as wait4 reports it */

@@ -7,6 +7,7 @@
 #include "mm/mm.h"
 #include "proc/cputimer.h"
 #include "proc/sched.h"
+#include "proc/usage.h"
 
 #include <linux/capability.h>
 #include <linux/resource.h>
@@ -83,24 +84,18 @@ SYSCALL_DEFINE2(setrlimit, unsigned, resource, uaddr_t, limit)
     return limit_set(current->proc, resource, &new);
 }
 
-/* --- usage; system time isn't told apart from user time --- */
-
-static void usage_time(uint64_t cpu_ns, struct rusage *ru)
-{
-    ru->ru_utime.tv_sec = (__kernel_old_time_t)(cpu_ns / NSEC_PER_SEC);
-    ru->ru_utime.tv_usec = (__kernel_suseconds_t)(cpu_ns % NSEC_PER_SEC / 1000);
-}
+/* --- usage --- */
 
 static uint64_t process_rss_peak(const struct process *p)
 {
     return p->mm ? MAX(p->mm->rss_peak, p->mm->rss_pages) : p->rss_peak;
 }
 
-static void usage_self(const struct process *p, struct rusage *ru)
+static void fill_self(struct process *p, struct rusage *ru)
 {
     struct thread *t;
 
-    usage_time(process_cpu_ns(p), ru);
+    usage_put(usage_process(p), ru);
     ru->ru_maxrss = (__kernel_long_t)(process_rss_peak(p) * (PAGE_SIZE / 1024));
     ru->ru_minflt = (__kernel_long_t)(p->min_faults + (p->mm ? p->mm->fault_count : 0));
     ru->ru_majflt = (__kernel_long_t)p->maj_faults;
@@ -112,9 +107,9 @@ static void usage_self(const struct process *p, struct rusage *ru)
     }
 }
 
-static void usage_children(const struct process *p, struct rusage *ru)
+static void fill_children(const struct process *p, struct rusage *ru)
 {
-    usage_time(p->child_cpu_ns, ru);
+    usage_put(usage_children(p), ru);
     ru->ru_maxrss = (__kernel_long_t)(p->child_rss_peak * (PAGE_SIZE / 1024));
     ru->ru_minflt = (__kernel_long_t)p->child_min_faults;
     ru->ru_majflt = (__kernel_long_t)p->child_maj_faults;
@@ -122,9 +117,9 @@ static void usage_children(const struct process *p, struct rusage *ru)
     ru->ru_nivcsw = (__kernel_long_t)p->child_involuntary_switches;
 }
 
-static void usage_thread(const struct thread *t, struct rusage *ru)
+static void fill_thread(struct thread *t, struct rusage *ru)
 {
-    usage_time(sched_thread_cpu_ns(t), ru);
+    usage_put(usage_thread(t), ru);
     ru->ru_maxrss = (__kernel_long_t)(process_rss_peak(t->proc) * (PAGE_SIZE / 1024));
     ru->ru_nvcsw = (__kernel_long_t)t->voluntary_switches;
     ru->ru_nivcsw = (__kernel_long_t)t->involuntary_switches;
@@ -136,11 +131,11 @@ SYSCALL_DEFINE2(getrusage, int, who, uaddr_t, usage)
 
     memset(&ru, 0, sizeof(ru));
     if (who == RUSAGE_SELF)
-        usage_self(current->proc, &ru);
+        fill_self(current->proc, &ru);
     else if (who == RUSAGE_CHILDREN)
-        usage_children(current->proc, &ru);
+        fill_children(current->proc, &ru);
     else if (who == RUSAGE_THREAD)
-        usage_thread(current, &ru);
+        fill_thread(current, &ru);
     else
         return -EINVAL;
     return put_user(ru, usage);
@@ -148,10 +143,12 @@ SYSCALL_DEFINE2(getrusage, int, who, uaddr_t, usage)
 
 SYSCALL_DEFINE1(times, uaddr_t, buf)
 {
-    const struct process *p = current->proc;
+    struct cpu_times own = usage_process(current->proc), children = usage_children(current->proc);
     struct tms tms = {
-        .tms_utime = (__kernel_clock_t)(process_cpu_ns(p) / CLOCK_TICK_NS),
-        .tms_cutime = (__kernel_clock_t)(p->child_cpu_ns / CLOCK_TICK_NS),
+        .tms_utime = (__kernel_clock_t)(own.user_ns / CLOCK_TICK_NS),
+        .tms_stime = (__kernel_clock_t)(own.system_ns / CLOCK_TICK_NS),
+        .tms_cutime = (__kernel_clock_t)(children.user_ns / CLOCK_TICK_NS),
+        .tms_cstime = (__kernel_clock_t)(children.system_ns / CLOCK_TICK_NS),
     };
 
     if (buf && put_user(tms, buf) < 0)

@@ -7,6 +7,7 @@
 #include "proc/ptrace.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
+#include "proc/usage.h"
 #include "sys/syscall.h"
 
 #include <linux/capability.h>
@@ -45,13 +46,14 @@ static bool is_wanted(const struct process *p, const struct wait_request *rq)
     return (rq->options & __WALL) || is_clone == !!(rq->options & __WCLONE);
 }
 
-static void usage_of(const struct process *p, struct rusage *ru)
+static void usage_of(struct process *p, struct rusage *ru)
 {
-    uint64_t cpu_ns = p->cpu_ns + p->child_cpu_ns;
+    struct cpu_times own = usage_process(p), children = usage_children(p);
 
     memset(ru, 0, sizeof(*ru));
-    ru->ru_utime.tv_sec = (__kernel_old_time_t)(cpu_ns / NSEC_PER_SEC);
-    ru->ru_utime.tv_usec = (__kernel_suseconds_t)(cpu_ns % NSEC_PER_SEC / 1000);
+    own.user_ns += children.user_ns;
+    own.system_ns += children.system_ns;
+    usage_put(own, ru);
     ru->ru_maxrss = (__kernel_long_t)(MAX(p->rss_peak, p->child_rss_peak) * (PAGE_SIZE / 1024));
     ru->ru_minflt = (__kernel_long_t)(p->min_faults + p->child_min_faults);
     ru->ru_majflt = (__kernel_long_t)(p->maj_faults + p->child_maj_faults);

@@ -108,9 +108,9 @@
     X(95, umask, FULL) \
     X(96, gettimeofday, FULL) \
     X(97, getrlimit, FULL) \
-    X(98, getrusage, PART, "all CPU time counts as user time") \
+    X(98, getrusage, FULL) \
     X(99, sysinfo, FULL) \
-    X(100, times, PART, "all CPU time counts as user time") \
+    X(100, times, FULL) \
     X(101, ptrace, PART, "no debug registers, no PTRACE_SYSEMU, no single-step over blocks") \
     X(102, getuid, FULL) \
     X(103, syslog, REFUSED, EPERM, "there is no kernel log inside") \

@@ -254,7 +254,7 @@ static bool valid_itimer(int which)
 
 static long itimer_write(uaddr_t addr, int which)
 {
-    const struct process *p = current->proc;
+    struct process *p = current->proc;
     long error = timeval_write(addr, p->itimers[which].interval);
 
     return error < 0 ? error : timeval_write(addr + sizeof(struct __kernel_old_timeval), itimer_left(p, which));
