@@ -194,8 +194,8 @@ static void put_status_ids(struct seq *s, const struct proc_node *node)
                tid, p->parent ? p->parent->pid : 0, thread_of(node) ? ptrace_tracer_pid(thread_of(node)) : 0);
     seq_printf(s, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t256\nGroups:\t", c->uid, c->euid, c->suid,
                c->fsuid, c->gid, c->egid, c->sgid, c->fsgid);
-    for (uint32_t i = 0; i < c->group_count; i++)
-        seq_printf(s, "%u ", c->groups[i]);
+    for (uint32_t i = 0; c->groups && i < c->groups->count; i++)
+        seq_printf(s, "%u ", c->groups->gid[i]);
     seq_printf(s, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", p->pid, tid, p->pgid, p->sid);
 }
 

@@ -9,6 +9,7 @@
 #include "ipc/ipc.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
+#include "net/socket.h"
 
 #include <asm/siginfo.h>
 #include <linux/capability.h>
@@ -32,8 +33,20 @@ struct mq *mqueue_of(const struct file *f)
     return f->ops == &mqueue_file_ops ? f->inode->pipe : NULL;
 }
 
+/* The last byte of what the program gave says why it gets it back (glibc's helper thread waits for it). */
+void mqueue_post_cookie(struct mq *q, uint8_t why)
+{
+    if (!q->notify_socket)
+        return;
+    q->notify_cookie[NOTIFY_COOKIE_LEN - 1] = why;
+    netlink_post(q->notify_socket, q->notify_cookie, NOTIFY_COOKIE_LEN);
+    socket_put(q->notify_socket);
+    q->notify_socket = NULL;
+}
+
 void mqueue_forget_notify(struct mq *q)
 {
+    mqueue_post_cookie(q, NOTIFY_REMOVED);
     if (q->notify)
         process_put(q->notify);
     q->notify = NULL;

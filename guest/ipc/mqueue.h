@@ -34,6 +34,8 @@ struct mq {
     struct process *notify;          /* registered by mq_notify: a reference */
     int notify_method, notify_signal; /* SIGEV_* */
     uint64_t notify_value;
+    struct socket *notify_socket;    /* SIGEV_THREAD: a reference */
+    uint8_t notify_cookie[NOTIFY_COOKIE_LEN];
 };
 
 struct superblock *mqueue_mount(void); /* the one file system of queues; err_ptr */
@@ -43,6 +45,7 @@ struct file *mqueue_open(const char *name, uint32_t flags, uint32_t mode, const 
 int mqueue_unlink(const char *name);
 
 struct mq *mqueue_of(const struct file *f); /* NULL: f is no queue */
-void mqueue_forget_notify(struct mq *q);
+void mqueue_forget_notify(struct mq *q); /* tells a socket that it won't hear of messages any more */
+void mqueue_post_cookie(struct mq *q, uint8_t why); /* NOTIFY_WOKENUP, NOTIFY_REMOVED; and the socket is done */
 
 #endif

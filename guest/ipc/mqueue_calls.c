@@ -5,6 +5,7 @@
 #include "fs/poll.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
+#include "net/socket.h"
 #include "proc/signal.h"
 #include "sys/syscall.h"
 #include "sys/timespec.h"
@@ -104,6 +105,7 @@ static void notify(struct mq *q)
         info.si_value.sival_ptr = (void *)q->notify_value;
         signal_send(q->notify, NULL, &info);
     }
+    mqueue_post_cookie(q, NOTIFY_WOKENUP);
     mqueue_forget_notify(q);
 }
 
@@ -242,48 +244,73 @@ SYSCALL_DEFINE5(mq_timedreceive, int, fd, uaddr_t, addr, size_t, size, uaddr_t, 
 
 /* --- mq_notify, mq_getsetattr --- */
 
-static long check_event(const struct sigevent *e)
+/* What mq_notify(2) was asked for, out of the app's memory. */
+struct request {
+    struct sigevent event;
+    struct socket *socket; /* SIGEV_THREAD: a reference */
+    uint8_t cookie[NOTIFY_COOKIE_LEN];
+};
+
+/* SIGEV_THREAD is the C library's affair: to the kernel it is a netlink socket, in sigev_signo, and a cookie for it. */
+static long request_thread(struct request *r)
 {
-    switch (e->sigev_notify) {
+    if (copy_from_user(r->cookie, (uaddr_t)r->event.sigev_value.sival_ptr, sizeof(r->cookie)) < 0)
+        return -EFAULT;
+    r->socket = netlink_get(r->event.sigev_signo);
+    if (!is_err(r->socket))
+        return 0;
+    return ptr_err(r->socket);
+}
+
+static long request_fetch(struct request *r, uaddr_t addr)
+{
+    r->socket = NULL;
+    if (get_user(r->event, addr) < 0)
+        return -EFAULT;
+    switch (r->event.sigev_notify) {
     case SIGEV_NONE:
         return 0;
     case SIGEV_SIGNAL:
-        return e->sigev_signo < 0 || e->sigev_signo > SIGNAL_COUNT ? -EINVAL : 0;
+        return r->event.sigev_signo < 0 || r->event.sigev_signo > SIGNAL_COUNT ? -EINVAL : 0;
     case SIGEV_THREAD:
-        return -EBADF; /* sigev_signo must be a netlink socket, and there is none */
+        return request_thread(r);
     default:
         return -EINVAL;
     }
 }
 
+/* Takes r's socket on success. */
+static long subscribe(struct mq *q, const struct request *r)
+{
+    if (q->notify)
+        return -EBUSY;
+    process_get(current->proc);
+    q->notify = current->proc;
+    q->notify_method = r->event.sigev_notify;
+    q->notify_signal = r->event.sigev_signo;
+    q->notify_value = (uint64_t)r->event.sigev_value.sival_ptr;
+    q->notify_socket = r->socket;
+    memcpy(q->notify_cookie, r->cookie, sizeof(r->cookie));
+    return 0;
+}
+
 SYSCALL_DEFINE2(mq_notify, int, fd, uaddr_t, event_addr)
 {
-    struct sigevent e;
+    struct request r = { 0 };
     struct file *f;
     struct mq *q;
-    long error = 0;
+    long error = event_addr ? request_fetch(&r, event_addr) : 0;
 
-    if (event_addr) {
-        error = get_user(e, event_addr) < 0 ? -EFAULT : check_event(&e);
-        if (error < 0)
-            return error;
-    }
+    if (error < 0)
+        return error;
     q = queue_at(fd, O_PATH, &f);
-    if (!q)
-        return -EBADF;
-    if (!event_addr) {
-        if (q->notify == current->proc)
-            mqueue_forget_notify(q);
-    } else if (q->notify) {
-        error = -EBUSY;
-    } else {
-        process_get(current->proc);
-        q->notify = current->proc;
-        q->notify_method = e.sigev_notify;
-        q->notify_signal = e.sigev_signo;
-        q->notify_value = (uint64_t)e.sigev_value.sival_ptr;
-    }
-    file_put(f);
+    error = !q ? -EBADF : event_addr ? subscribe(q, &r) : 0;
+    if (!event_addr && q && q->notify == current->proc)
+        mqueue_forget_notify(q);
+    if (error < 0 && r.socket)
+        socket_put(r.socket);
+    if (q)
+        file_put(f);
     return error;
 }
 

@@ -543,6 +543,32 @@ static uint32_t netlink_poll(struct socket *s)
     return EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND | (s->rx.count > 0 ? EPOLLIN | EPOLLRDNORM : 0u);
 }
 
+struct socket *netlink_get(int fd)
+{
+    struct file *f = fd_get_io(fd);
+    struct socket *s = f ? socket_of(f) : NULL;
+    int err = !f ? -EBADF : !s ? -ENOTSOCK : s->family != AF_NETLINK ? -EINVAL : 0;
+
+    if (err == 0)
+        socket_get(s);
+    if (f)
+        file_put(f);
+    return err < 0 ? err_ptr(err) : s;
+}
+
+void netlink_post(struct socket *s, const void *data, uint32_t len)
+{
+    struct packet *p = s->file ? packet_alloc(len) : NULL;
+
+    if (!p)
+        return;
+    memcpy(p->data, data, len);
+    p->len = len;
+    p->charge = packet_truesize(len);
+    packet_push(&s->rx, p);
+    socket_wake_read(s);
+}
+
 /* Settings of how we answer: we only ever answer in the form that suits all. */
 static int netlink_setsockopt(struct socket *s UNUSED, int level, int name, const void *value, uint32_t len)
 {

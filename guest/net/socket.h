@@ -203,6 +203,10 @@ int unix_pair(struct socket *a, struct socket *b);
 struct socket *inet_socket(int family, int type, int protocol);
 struct socket *netlink_socket(int type, int protocol);
 
+/* For whoever tells an app something through a netlink socket of its (mq_notify(2)). A reference, or err_ptr. */
+struct socket *netlink_get(int fd);
+void netlink_post(struct socket *s, const void *data, uint32_t len); /* without memory, or nobody there, it is lost */
+
 /* SIOCGIF* on any socket; -ENOIOCTLCMD: not one of them. */
 #define ENOIOCTLCMD 515
 long netdev_ioctl(uint32_t cmd, uaddr_t arg);

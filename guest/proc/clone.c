@@ -120,6 +120,8 @@ static void copy_process_state(struct process *p, const struct clone_request *rq
     p->creator = current->tid;
     p->tty = parent->tty;
     p->cred = parent->cred;
+    if (p->cred.groups)
+        p->cred.groups->refs++;
     memcpy(p->rlimits, parent->rlimits, sizeof(p->rlimits));
     p->dumpable = parent->dumpable;
     p->personality = parent->personality;

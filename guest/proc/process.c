@@ -227,6 +227,7 @@ void process_put(struct process *p)
     if (p->leader)
         ptrace_forget(p->leader);
     kfree(p->leader);
+    group_list_put(p->cred.groups);
     kfree(p);
 }
 
@@ -247,16 +248,66 @@ bool capable(int capability)
     return current->proc->cred.cap_effective >> capability & 1;
 }
 
+static bool in_list(const struct group_list *g, uint32_t gid)
+{
+    uint32_t low = 0, high = g->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (g->gid[middle] == gid)
+            return true;
+        if (g->gid[middle] < gid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
 bool in_group(uint32_t gid)
 {
     const struct cred *c = &current->proc->cred;
 
     if (c->fsgid == gid)
         return true;
-    for (uint32_t i = 0; i < c->group_count; i++)
-        if (c->groups[i] == gid)
-            return true;
-    return false;
+    return c->groups && in_list(c->groups, gid);
+}
+
+/* Heap sort: the list is as long as the app likes. */
+static void sift_down(uint32_t *gid, uint32_t root, uint32_t count)
+{
+    uint32_t child;
+
+    while ((child = 2 * root + 1) < count) {
+        uint32_t value = gid[root];
+
+        child += child + 1 < count && gid[child + 1] > gid[child];
+        if (gid[child] <= value)
+            return;
+        gid[root] = gid[child];
+        gid[child] = value;
+        root = child;
+    }
+}
+
+void group_list_sort(struct group_list *g)
+{
+    for (uint32_t i = g->count / 2; i-- > 0;)
+        sift_down(g->gid, i, g->count);
+    for (uint32_t n = g->count; n > 1; n--) {
+        uint32_t last = g->gid[n - 1];
+
+        g->gid[n - 1] = g->gid[0];
+        g->gid[0] = last;
+        sift_down(g->gid, 0, n - 1);
+    }
+}
+
+void group_list_put(struct group_list *g)
+{
+    if (g && --g->refs == 0)
+        kfree(g);
 }
 
 uint64_t rlimit(int which)

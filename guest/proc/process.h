@@ -17,14 +17,19 @@ struct interval_timer {
     struct process *process;
 };
 
-#define NGROUPS 64
 #define RLIMIT_COUNT 16
+
+/* Supplementary groups, in order; never changed once they are somebody's. */
+struct group_list {
+    uint32_t refs;
+    uint32_t count;
+    uint32_t gid[];
+};
 
 struct cred {
     uint32_t uid, euid, suid, fsuid;
     uint32_t gid, egid, sgid, fsgid;
-    uint32_t groups[NGROUPS];
-    uint32_t group_count;
+    struct group_list *groups; /* a reference; NULL: none */
     uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
     uint32_t securebits;
     bool no_new_privs;
@@ -139,6 +144,10 @@ bool signal_send_group(int pgid, int signo, int code, int sender_pid, uint32_t s
 /* Permission: is current's effective uid 0 (or has it the capability)? */
 bool capable(int capability);
 bool in_group(uint32_t gid);
+
+/* Sorts g, whose references are counted from 1. NULL is fine for put. */
+void group_list_sort(struct group_list *g);
+void group_list_put(struct group_list *g);
 
 uint64_t rlimit(int which); /* current's soft limit */
 

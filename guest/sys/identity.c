@@ -2,12 +2,14 @@
 #include "sys/syscall.h"
 
 #include "arch/cpu.h"
+#include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "linux_abi/release.h"
 #include "mm/frame.h"
 #include "proc/sched.h"
 
 #include <linux/capability.h>
+#include <linux/limits.h>
 #include <linux/random.h>
 #include <linux/utsname.h>
 
@@ -290,33 +292,44 @@ SYSCALL_DEFINE1(setfsgid, uint32_t, gid)
 
 SYSCALL_DEFINE2(getgroups, int, size, uaddr_t, list)
 {
-    const struct cred *c = cred();
+    struct group_list *g = cred()->groups;
+    uint32_t count = g ? g->count : 0;
+    long ret = count;
 
     if (size < 0)
         return -EINVAL;
-    if (size == 0)
-        return c->group_count;
-    if ((uint32_t)size < c->group_count)
+    if (size == 0 || count == 0)
+        return count;
+    if ((uint32_t)size < count)
         return -EINVAL;
-    if (copy_to_user(list, c->groups, c->group_count * sizeof(c->groups[0])) < 0)
-        return -EFAULT;
-    return c->group_count;
+    g->refs++; /* copying may sleep */
+    if (copy_to_user(list, g->gid, count * sizeof(g->gid[0])) < 0)
+        ret = -EFAULT;
+    group_list_put(g);
+    return ret;
 }
 
-/* PART: at most NGROUPS groups, where Linux takes 65536. */
-SYSCALL_DEFINE2(setgroups, size_t, size, uaddr_t, list)
+SYSCALL_DEFINE2(setgroups, uint32_t, size, uaddr_t, list)
 {
-    struct cred *c = cred();
-    uint32_t groups[NGROUPS];
+    struct group_list *g = NULL;
 
     if (!capable(CAP_SETGID))
         return -EPERM;
-    if (size > NGROUPS)
+    if (size > NGROUPS_MAX)
         return -EINVAL;
-    if (copy_from_user(groups, list, size * sizeof(groups[0])) < 0)
-        return -EFAULT;
-    memcpy(c->groups, groups, size * sizeof(groups[0]));
-    c->group_count = (uint32_t)size;
+    if (size > 0) {
+        g = kmalloc(sizeof(*g) + size * sizeof(g->gid[0]));
+        if (!g)
+            return -ENOMEM;
+        *g = (struct group_list){ .refs = 1, .count = size };
+        if (copy_from_user(g->gid, list, size * sizeof(g->gid[0])) < 0) {
+            kfree(g);
+            return -EFAULT;
+        }
+        group_list_sort(g);
+    }
+    group_list_put(cred()->groups);
+    cred()->groups = g;
     return 0;
 }
 

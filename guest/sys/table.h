@@ -126,7 +126,7 @@
     X(113, setreuid, FULL) \
     X(114, setregid, FULL) \
     X(115, getgroups, FULL) \
-    X(116, setgroups, PART, "at most 64 groups") \
+    X(116, setgroups, FULL) \
     X(117, setresuid, FULL) \
     X(118, getresuid, FULL) \
     X(119, setresgid, FULL) \
@@ -254,7 +254,7 @@
     X(241, mq_unlink, FULL) \
     X(242, mq_timedsend, FULL) \
     X(243, mq_timedreceive, FULL) \
-    X(244, mq_notify, PART, "SIGEV_THREAD needs netlink sockets: EBADF") \
+    X(244, mq_notify, FULL) \
     X(245, mq_getsetattr, FULL) \
     X(246, kexec_load, REFUSED, EPERM, "no code is loaded into the shim") \
     X(247, waitid, FULL) \

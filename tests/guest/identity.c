@@ -1,17 +1,46 @@
 /* Identity and limits: ids, uname, sysinfo, rlimits, usage, affinity, prctl, capabilities, scheduling. */
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
+
+/* As many as there may be, in a wild order; a child has them too, and files of the group are open to it. */
+static void many_groups(void)
+{
+    static gid_t given[65536], got[65536];
+    int fd = open("/tmp/identity-groups", O_CREAT | O_RDWR | O_TRUNC, 0640), status, wrong = 0;
+
+    for (unsigned i = 0; i < 65536; i++)
+        given[i] = i * 40503u % 65536 * 2 + 1;
+    CHECK_OK(fchown(fd, 3, 40001));
+    CHECK_OK(fchmod(fd, 0640));
+    CHECK_OK(setgroups(65536, given));
+    CHECK_EQUAL(getgroups(65536, got), 65536);
+    for (unsigned i = 0; i < 65536; i++)
+        wrong += got[i] != i * 2 + 1;
+    CHECK_EQUAL(wrong, 0);
+    if (fork() == 0) {
+        int n = getgroups(0, NULL);
+        setresuid(1000, 1000, 1000);
+        _exit(n == 65536 && open("/tmp/identity-groups", O_RDONLY) >= 0 && open("/tmp/identity-groups", O_RDWR) < 0 ? 0 : 1);
+    }
+    wait(&status);
+    CHECK_EQUAL(status, 0);
+    CHECK_OK(unlink("/tmp/identity-groups"));
+    close(fd);
+}
 
 int main(void)
 {
@@ -36,7 +65,17 @@ int main(void)
         CHECK_OK(setgroups(2, (gid_t[]){ 5, 6 }));
         CHECK_EQUAL(getgroups(64, groups), 2);
         CHECK(groups[0] == 5 && groups[1] == 6);
+        CHECK_OK(setgroups(3, (gid_t[]){ 9, 0, 9 }));
+        CHECK_EQUAL(getgroups(64, groups), 3);
+        CHECK(groups[0] == 0 && groups[1] == 9 && groups[2] == 9);
+        CHECK_ERRNO(getgroups(2, groups), EINVAL);
+        many_groups();
+        CHECK_ERRNO(setgroups(65537, groups), EINVAL);
+        CHECK_ERRNO(syscall(SYS_setgroups, -1, groups), EINVAL);
+        CHECK_ERRNO(setgroups(3, (gid_t *)8), EFAULT);
+        CHECK_EQUAL(getgroups(0, NULL), 65536);
         CHECK_OK(setgroups(0, NULL));
+        CHECK_EQUAL(getgroups(0, (gid_t *)8), 0);
         CHECK_EQUAL(setfsuid(0), 0);
         CHECK_OK(setegid(7));
         CHECK_EQUAL(getegid(), 7);

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -269,6 +271,86 @@ static void check_notify(void)
     mq_close(q);
 }
 
+static pthread_mutex_t told_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t told_cond = PTHREAD_COND_INITIALIZER;
+static int told, told_value;
+
+static void tell_thread(union sigval v)
+{
+    pthread_mutex_lock(&told_lock);
+    told++;
+    told_value = v.sival_int;
+    pthread_cond_signal(&told_cond);
+    pthread_mutex_unlock(&told_lock);
+}
+
+static void wait_told(int count)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    pthread_mutex_lock(&told_lock);
+    while (told < count && pthread_cond_timedwait(&told_cond, &told_lock, &until) == 0)
+        ;
+    CHECK_EQUAL(told, count);
+    pthread_mutex_unlock(&told_lock);
+}
+
+/* The C library's threads; and below it, the socket and its cookie. */
+static void check_notify_thread(void)
+{
+    struct sigevent event = { .sigev_notify = SIGEV_THREAD, .sigev_notify_function = tell_thread, .sigev_value.sival_int = 5 };
+    struct sigevent raw = { .sigev_notify = SIGEV_THREAD };
+    char cookie[32] = "a cookie of thirty-two bytes...", got[64];
+    int s = socket(AF_NETLINK, SOCK_RAW, 0), u = socket(AF_UNIX, SOCK_STREAM, 0);
+    mqd_t q = fresh(0);
+
+    check_section("notify by a thread");
+    CHECK_OK(mq_notify(q, &event));
+    CHECK_ERRNO(mq_notify(q, &event), EBUSY);
+    CHECK_OK(mq_send(q, "x", 1, 0));
+    wait_told(1);
+    CHECK_EQUAL(told_value, 5);
+    take(q);
+    event.sigev_value.sival_int = 6;
+    CHECK_OK(mq_notify(q, &event));
+    CHECK_OK(mq_send(q, "x", 1, 0));
+    wait_told(2);
+    CHECK_EQUAL(told_value, 6);
+    take(q);
+
+    raw.sigev_value.sival_ptr = cookie;
+    raw.sigev_signo = -1;
+    CHECK_ERRNO(syscall(SYS_mq_notify, q, &raw), EBADF);
+    raw.sigev_signo = q;
+    CHECK_ERRNO(syscall(SYS_mq_notify, q, &raw), ENOTSOCK);
+    raw.sigev_signo = u;
+    CHECK_ERRNO(syscall(SYS_mq_notify, q, &raw), EINVAL);
+    raw.sigev_signo = s;
+    raw.sigev_value.sival_ptr = (void *)8;
+    CHECK_ERRNO(syscall(SYS_mq_notify, q, &raw), EFAULT);
+    raw.sigev_value.sival_ptr = cookie;
+    CHECK_ERRNO(syscall(SYS_mq_notify, u, &raw), EBADF);
+    CHECK_OK(syscall(SYS_mq_notify, q, &raw));
+    CHECK_ERRNO(syscall(SYS_mq_notify, q, &raw), EBUSY);
+    CHECK_ERRNO(recv(s, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+    CHECK_OK(mq_send(q, "x", 1, 0));
+    CHECK_EQUAL(recv(s, got, sizeof(got), MSG_DONTWAIT), 32);
+    CHECK(memcmp(got, cookie, 31) == 0 && got[31] == 1 /* NOTIFY_WOKENUP */);
+    take(q);
+    CHECK_OK(syscall(SYS_mq_notify, q, &raw));
+    CHECK_OK(mq_notify(q, NULL));
+    CHECK_EQUAL(recv(s, got, sizeof(got), MSG_DONTWAIT), 32);
+    CHECK_EQUAL(got[31], 2 /* NOTIFY_REMOVED */);
+    CHECK_OK(syscall(SYS_mq_notify, q, &raw));
+    mq_close(q);
+    CHECK_EQUAL(recv(s, got, sizeof(got), MSG_DONTWAIT), 32);
+    CHECK_EQUAL(got[31], 2);
+    close(s);
+    close(u);
+}
+
 static void check_ping_pong(void)
 {
     mqd_t there = fresh(0), back;
@@ -303,6 +385,7 @@ int main(void)
     check_order();
     check_waiting();
     check_notify();
+    check_notify_thread();
     check_ping_pong();
     return check_done();
 }
