@@ -142,7 +142,6 @@ struct shim_header {
     uint32_t vector_count;     /* entries of stub[] that are used */
     uint64_t image_size;       /* bytes in the file */
     uint64_t memory_size;      /* with bss, page-aligned */
-    uint64_t rodata_end;       /* text and read-only data end here, page-aligned */
     uint64_t entry;            /* first instruction, ring 3 */
     uint64_t boot_stack;       /* rsp at entry */
     uint64_t syscall_stub;     /* LSTAR */

@@ -16,8 +16,7 @@
  * (client processors) can map it.
  */
 #define GPA_RAM_BASE 0x0
-#define GPA_START_END 0x240000           /* RAM below is had from the host before the start: what a small program takes */
-#define GPA_SMALL_PAGES_END 0x1000000      /* RAM below is on small pages of the host, so that small programs stay small */
+#define GPA_SMALL_PAGES_END 0x1000000      /* RAM from the boot tables to here is on small pages of the host, so that small programs stay small */
 #define GPA_RAM_HOLE_BASE 0xfec00000       /* I/O APIC, local APIC, TSS pages of KVM: never RAM */
 #define GPA_RAM_HOLE_END 0x100000000
 #define GPA_RAM_END 0x2000000000           /* 128 GiB: the largest --mem */
@@ -44,20 +43,22 @@
 #define SHIM_PML4_INDEX 255
 
 /*
- * Fixed pages at the bottom of RAM. The boot tables are made by the vmm; from BOOT_PT_BASE on it
- * builds the first page tables. The shim's image follows at SHIM_GPA.
+ * The bottom of RAM: fixed pages, the shim's image, and memory for what a small program takes first, all in one huge page of the
+ * host and of the guest. On software KVM that is one shadow fault instead of fifty. No page table may lie in it: KVM maps a
+ * range with one in small pages. Those begin behind it, with the first ones made by the vmm.
  */
 #define GPA_GDT 0x1000
 #define GPA_IDT 0x2000
 #define GPA_TSS 0x3000                     /* 104 bytes, then the I/O bitmap of 8 KiB and its end byte */
 #define GPA_SHARED 0x6000                  /* struct shared_page */
 #define GPA_CLOCK 0x7000                   /* struct clock_page, also mapped into the app for the vDSO */
-#define GPA_BOOT_PT 0x10000                /* first page tables, up to SHIM_GPA */
-#define GPA_BOOT_PT_END 0x40000
-#define GPA_FDT 0x40000                    /* flattened device tree */
+#define GPA_FDT 0x10000                    /* flattened device tree */
 #define GPA_FDT_SIZE 0x10000
-#define SHIM_GPA 0x100000
-#define SHIM_BASE 0x7f8000100000           /* DIRECT_BASE + SHIM_GPA: where the shim is linked */
+#define SHIM_GPA 0x20000
+#define SHIM_BASE 0x7f8000020000           /* DIRECT_BASE + SHIM_GPA: where the shim is linked */
+#define GPA_BOOT_PT 0x200000               /* first page tables; the rest of these 2 MiB are tables too */
+#define GPA_BOOT_PT_END 0x208000
+#define GPA_TABLES_READY 0x220000          /* tables below are had from the host before the start */
 
 /* Linux's selectors: software KVM accepts no others. */
 #define KERNEL_CS 0x10

@@ -24,8 +24,6 @@ enum {
 };
 #define PTE_NX (1ull << 63)
 #define PTE_TABLE (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
-/* Accessed and dirty from the start: software KVM maps the seven neighbours of a page along only if they are. */
-#define PTE_DATA (PTE_WRITE | PTE_DIRTY | PTE_NX)
 
 #define CR0_STATE 0x80050033u /* PG AM WP NE ET MP PE */
 #define CR4_PAE (1u << 5)
@@ -34,6 +32,8 @@ enum {
 #define CR4_FSGSBASE (1u << 16)
 #define CR4_OSXSAVE (1u << 18)
 #define EFER_STATE 0xd01u /* NXE LMA LME SCE */
+
+#define SHIM_PAGES_SMALL 0x120000 /* of a host without huge pages: the image, and some for a small program */
 
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
@@ -77,25 +77,14 @@ static uint64_t *descend(struct table_pool *pool, uint64_t *entry)
 }
 
 /* Map [gpa, gpa + size) in the direct map. pdpt belongs to the shim's PML4 slot. */
-static int map_direct(struct table_pool *pool, uint64_t *pdpt, uint64_t gpa, uint64_t size, bool small)
+static int map_direct(struct table_pool *pool, uint64_t *pdpt, uint64_t gpa, uint64_t size, bool code)
 {
-    const struct shim_header *h = shim_header();
-    const uint64_t step = small ? 4096 : SLOT_ALIGN;
-
-    for (uint64_t end = gpa + size; gpa < end; gpa += step) {
-        uint64_t *pd = descend(pool, &pdpt[gpa >> 30]), *pt;
-        bool readonly = DIRECT_BASE + gpa >= SHIM_BASE && DIRECT_BASE + gpa < h->rodata_end;
+    for (uint64_t end = gpa + size; gpa < end; gpa += SLOT_ALIGN) {
+        uint64_t *pd = descend(pool, &pdpt[gpa >> 30]);
 
         if (!pd)
             return -1;
-        if (!small) {
-            pd[gpa >> 21 & 511] = gpa | PTE_TABLE | PTE_HUGE | PTE_DATA;
-            continue;
-        }
-        pt = descend(pool, &pd[gpa >> 21 & 511]);
-        if (!pt)
-            return -1;
-        pt[gpa >> 12 & 511] = gpa | PTE_PRESENT | PTE_USER | PTE_ACCESSED | (readonly ? 0 : PTE_DATA);
+        pd[gpa >> 21 & 511] = gpa | PTE_TABLE | PTE_HUGE | PTE_WRITE | PTE_DIRTY | (code ? 0 : PTE_NX);
     }
     return 0;
 }
@@ -105,8 +94,8 @@ static int make_page_tables(struct vm *vm)
     struct table_pool pool = { vm, GPA_BOOT_PT };
     uint64_t *pml4 = table_at(vm, new_table(&pool)), *pdpt = descend(&pool, &pml4[SHIM_PML4_INDEX]);
 
-    if (map_direct(&pool, pdpt, 0, SLOT_ALIGN, true) < 0 ||
-        map_direct(&pool, pdpt, SLOT_ALIGN, vm->ram_end - SLOT_ALIGN, false) < 0 ||
+    if (map_direct(&pool, pdpt, 0, GPA_BOOT_PT, true) < 0 ||
+        map_direct(&pool, pdpt, GPA_BOOT_PT, vm->ram_end - GPA_BOOT_PT, false) < 0 ||
         map_direct(&pool, pdpt, GPA_ARENA_BASE, vm->arena_size, false) < 0) {
         log_error("boot page tables", "out of room");
         return -1;
@@ -162,20 +151,31 @@ static void make_tss(struct vm *vm)
     open_port(tss, PORT_DEVICE);
 }
 
+/*
+ * Have what the shim takes at its start from the host: one huge page if there is one. Small ones come all at once: a page fault for
+ * each would take longer than the copy, and software KVM maps pages along with others only if they are there. (An old kernel, without
+ * MADV_POPULATE_WRITE, just faults.)
+ */
+static void have_start(struct vm *vm)
+{
+    unsigned char last = 0;
+
+    *(volatile uint8_t *)vm->ram = 0;
+    if (mincore(vm->ram + SLOT_ALIGN - 4096, 4096, &last) < 0 || !(last & 1))
+        (void)madvise(vm->ram + SHIM_GPA, SHIM_PAGES_SMALL, MADV_POPULATE_WRITE);
+    (void)madvise(vm->ram + GPA_BOOT_PT, GPA_TABLES_READY - GPA_BOOT_PT, MADV_POPULATE_WRITE);
+}
+
 int cpu_state_load_image(struct vm *vm)
 {
     const struct shim_header *h = shim_header();
 
     if (h->magic != SHIM_MAGIC || h->abi_version != HYPERCALL_ABI_VERSION ||
-        SHIM_GPA + h->memory_size > SLOT_ALIGN) {
+        SHIM_GPA + h->memory_size > GPA_BOOT_PT) {
         log_error("shim", "the linked image is broken");
         return -1;
     }
-    /*
-     * All at once, with what the shim takes at its start: a page fault for each page would take longer than the copy, and software KVM
-     * maps pages along with others only if they are there. An old kernel just faults.
-     */
-    (void)madvise(vm->ram + SHIM_GPA, GPA_START_END - SHIM_GPA, MADV_POPULATE_WRITE);
+    have_start(vm);
     memcpy(vm->ram + SHIM_GPA, shim_image, (size_t)(shim_image_end - shim_image));
     make_gdt(vm);
     make_idt(vm);

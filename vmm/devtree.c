@@ -17,6 +17,7 @@
 #define PAGE 4096ull
 #define STRINGS_MAX (6ull << 20) /* Linux: a quarter of the stack limit, 6 MiB at most */
 #define STRING_MAX (128ull << 10)
+#define STRINGS_LOW_MAX (256ull << 10) /* those have room behind the shim, with what it takes at its start */
 
 struct strings {
     uint64_t gpa, size, end; /* end: first page behind them */
@@ -51,11 +52,24 @@ static int put_string(struct vm *vm, struct strings *s, const char *text)
     return 0;
 }
 
+static uint64_t strings_size(const struct options *opt)
+{
+    uint64_t size = 0;
+
+    for (int i = 0; i < opt->argc; i++)
+        size += strlen(opt->argv[i]) + 1;
+    for (size_t i = 0; i < opt->env_count; i++)
+        size += strlen(opt->env[i]) + 1;
+    return size;
+}
+
 static int put_strings(struct vm *vm, const struct options *opt, struct strings *s)
 {
     int err = 0;
 
     s->gpa = (SHIM_GPA + shim_header()->memory_size + PAGE - 1) & ~(PAGE - 1);
+    if (strings_size(opt) > STRINGS_LOW_MAX)
+        s->gpa = GPA_BOOT_PT + SLOT_ALIGN; /* behind the tables */
     s->size = 0;
     for (int i = 0; !err && i < opt->argc; i++)
         err = put_string(vm, s, opt->argv[i]);

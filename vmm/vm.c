@@ -134,9 +134,8 @@ int vm_memory_init(struct vm *vm, uint64_t mem_limit, int arena_fd, size_t arena
     vm->ram = reserve(vm->ram_reserved, PROT_READ | PROT_WRITE);
     if (!vm->ram)
         return fail("guest memory");
-    madvise(vm->ram, GPA_SMALL_PAGES_END < vm->ram_reserved ? GPA_SMALL_PAGES_END : vm->ram_reserved, MADV_NOHUGEPAGE);
-    if (vm->ram_reserved > GPA_SMALL_PAGES_END)
-        madvise(vm->ram + GPA_SMALL_PAGES_END, vm->ram_reserved - GPA_SMALL_PAGES_END, MADV_HUGEPAGE);
+    madvise(vm->ram, vm->ram_reserved, MADV_HUGEPAGE);
+    madvise(vm->ram + GPA_BOOT_PT, GPA_SMALL_PAGES_END - GPA_BOOT_PT, MADV_NOHUGEPAGE);
     madvise(vm->ram, vm->ram_reserved, MADV_DONTDUMP);
     if (vm_ram_grow(vm, RAM_INITIAL < mem_limit ? RAM_INITIAL : mem_limit) < 0)
         return fail("guest memory");

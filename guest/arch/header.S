@@ -8,7 +8,6 @@
     .long 32
     .quad shim_image_end - SHIM_BASE
     .quad shim_memory_end - SHIM_BASE
-    .quad shim_rodata_end
     .quad shim_start
     .quad boot_stack_top
     .quad syscall_stub

@@ -130,6 +130,12 @@ static void clear_bit(uint64_t *map, unsigned int i)
 
 /* --- chunks --- */
 
+/* What the tables that describe RAM of so many bytes take. */
+static uint64_t describing_size(uint64_t bytes)
+{
+    return PAGE_UP((bytes >> PAGE_SHIFT) * sizeof(uint32_t)) + PAGE_UP(bytes / BLOCK_SIZE * sizeof(struct block));
+}
+
 /*
  * Begin to use RAM [base, end), whose first reserved bytes are taken. The tables lie right after
  * those.
@@ -140,7 +146,7 @@ static void chunk_add(gpa_t base, gpa_t end, uint64_t reserved)
     size_t frames = (end - base) >> PAGE_SHIFT;
     size_t block_count = (end - base) / BLOCK_SIZE;
     uint64_t refs_size = PAGE_UP(frames * sizeof(uint32_t));
-    uint64_t taken = PAGE_UP(reserved) + refs_size + PAGE_UP(block_count * sizeof(struct block));
+    uint64_t taken = PAGE_UP(reserved) + describing_size(end - base);
 
     if (taken >= block_count * BLOCK_SIZE)
         panic("%lu bytes of RAM are too few", end - base);
@@ -168,14 +174,32 @@ static void chunk_add(gpa_t base, gpa_t end, uint64_t reserved)
     }
 }
 
+/* The block where the vmm has made the first tables serves the next ones too. */
+static void adopt_boot_tables(struct chunk *c)
+{
+    size_t index = GPA_BOOT_PT / BLOCK_SIZE;
+    struct block *b = &c->blocks[index];
+
+    used_frames += BLOCK_FRAMES - b->used_count;
+    *b = (struct block){ .table = true, .state = BLOCK_PARTIAL };
+    for (unsigned int i = 0; i < (GPA_BOOT_PT_END - GPA_BOOT_PT) / PAGE_SIZE; i++) {
+        set_bit(b->used, i);
+        set_bit(b->dirty, i);
+        b->used_count++;
+    }
+    c->fresh = MAX(c->fresh, index + 1);
+    list_push_back(&partial_tables, &b->node);
+    table_free_frames += BLOCK_FRAMES - b->used_count;
+}
+
 void frame_init(gpa_t first_free, gpa_t ram_end, uint64_t limit)
 {
-    gpa_t base = ALIGN_DOWN(first_free, BLOCK_SIZE);
-
+    ram_end = ALIGN_DOWN(ram_end, BLOCK_SIZE);
     limit_frames = limit >> PAGE_SHIFT;
-    ram_bytes = base; /* what lies below the first chunk counts too */
-    used_frames = base >> PAGE_SHIFT;
-    chunk_add(base, ALIGN_DOWN(ram_end, BLOCK_SIZE), first_free - base);
+    if (PAGE_UP(first_free) + describing_size(ram_end) > GPA_BOOT_PT)
+        first_free = MAX(first_free, GPA_BOOT_PT + BLOCK_SIZE);
+    chunk_add(0, ram_end, first_free);
+    adopt_boot_tables(&chunks[0]);
 }
 
 /* Ask the vmm for more RAM: half as much again as there is, within bounds. */
@@ -266,7 +290,7 @@ static void count_used(uint64_t frames)
  */
 static void populate(gpa_t gpa)
 {
-    if (gpa >= GPA_START_END && gpa < GPA_SMALL_PAGES_END && gpa / PAGE_SIZE % POPULATE_FRAMES == 0)
+    if (gpa >= GPA_TABLES_READY && gpa < GPA_SMALL_PAGES_END && gpa / PAGE_SIZE % POPULATE_FRAMES == 0)
         hypercall(HYPERCALL_POPULATE, gpa, POPULATE_FRAMES * PAGE_SIZE, 0, 0, 0);
 }
 
@@ -693,6 +717,8 @@ gpa_t frame_alloc_table(void)
     if (test_bit(b->dirty, i)) {
         clear_table(gpa_to_ptr(gpa));
         b->dirty_free--;
+    } else {
+        populate(gpa);
     }
     set_bit(b->used, i);
     set_bit(b->dirty, i);
