@@ -1,8 +1,8 @@
 /*
  * The hypercall ABI between the shim and the vmm, and the pages that they share.
  *
- * A hypercall: the shim fills shared_page.call and goes through the gate (int3 with GATE_HYPERCALL | number << 8
- * in eax), whose ring-0 stub writes eax to PORT_HYPERCALL. The vmm copies the whole call once, checks the
+ * A hypercall: the shim fills shared_page.call and writes GATE_HYPERCALL | number << 8 to PORT_HYPERCALL, or has that done in ring 0
+ * by the gate (int3 with the same in eax), which costs software KVM as much again. The vmm copies the whole call once, checks the
  * copy, acts, and writes call.ret: >= 0, or a negative Linux errno. Everything that the shim writes is hostile to the vmm;
  * everything that the vmm writes is trusted by the shim.
  */

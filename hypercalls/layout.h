@@ -75,8 +75,8 @@
 #define RING3_RFLAGS 0x202
 
 /*
- * Ports. PORT_DOORBELL is open to ring 3 through the TSS I/O bitmap and bound to an ioeventfd;
- * PORT_HYPERCALL is reached from ring 0 only, through the gate (see hypercall.h).
+ * Ports. All but PORT_PANIC are open to ring 3 through the TSS I/O bitmap (PORT_DEVICE: devices.h); where that isn't honoured,
+ * PORT_HYPERCALL and PORT_DOORBELL are reached through the gate. PORT_DOORBELL is bound to an ioeventfd.
  */
 #define PORT_HYPERCALL 0x10
 #define PORT_PANIC 0x14                    /* an exception that the stubs can't handle; value: vector */

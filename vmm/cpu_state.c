@@ -147,6 +147,7 @@ static void make_tss(struct vm *vm)
         memcpy(tss + 36 + 8 * i, &h->ist_top[i], 8);
     memcpy(tss + 102, &(uint16_t){ TSS_SIZE }, 2);
     memset(tss + TSS_SIZE, 0xff, TSS_LIMIT - TSS_SIZE + 1);
+    open_port(tss, PORT_HYPERCALL);
     open_port(tss, PORT_DOORBELL);
     open_port(tss, PORT_DEVICE);
 }

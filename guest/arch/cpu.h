@@ -49,6 +49,12 @@ static inline void cpu_serialize(void)
                      : "=&r"(t)::"memory", "cc");
 }
 
+/* Where it is known that ring 3 may. */
+static inline void port_out(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port) : "memory");
+}
+
 static inline void cpu_relax(void)
 {
     __asm__ volatile("pause");
@@ -88,8 +94,8 @@ static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 /* Make a hypercall; unused arguments are 0. Returns its result: >= 0 or -errno. */
 int64_t hypercall(enum hypercall number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
 
-/* Does `out` to this port work in ring 3 (TSS I/O bitmap), or does it fault? It is done if it works. */
-bool port_out_probe(uint16_t port);
+/* Tell the other side of a port, with value, that there is work. False: ring 3 can't here (the TSS's I/O bitmap isn't honoured). */
+bool doorbell(uint16_t port, uint32_t value);
 
 /* Vector state (x87 to AVX-512, AMX): size of an area for fpu_save, from XCR0 at run time; 64-byte aligned. */
 extern uint32_t fpu_size;

@@ -96,11 +96,11 @@ xrstor_checked:
     ret
     fixup 1b, 2b, user_fault
 
-    /* int port_out_checked(uint16_t port): `out` from ring 3; -EFAULT if the I/O bitmap isn't honoured */
+    /* int port_out_checked(uint16_t port, uint32_t value): `out` from ring 3; -EFAULT if the I/O bitmap isn't honoured */
     .globl port_out_checked
 port_out_checked:
     mov %edi, %edx
-    xor %eax, %eax
+    mov %esi, %eax
 1:
     out %eax, %dx
 2:

@@ -35,7 +35,6 @@ static struct {
     uint32_t lazy;   /* that nobody waits for */
     uint32_t hurry;  /* but somebody does after all */
     enum notify_mode notify_mode;
-    bool doorbell_by_gate;
     bool dead;
 } ring;
 
@@ -84,22 +83,10 @@ static uint8_t *in_buffer(const struct ring_request *rq)
     return request_memory(rq) + (is_short(rq->type) ? SHORT_OUT_SIZE : 0);
 }
 
-/* The `out` may fault in ring 3 where the TSS's I/O bitmap isn't honoured: try the other TSS type, then the gate. */
-static void doorbell_probe(void)
+static void ring_doorbell(void)
 {
-    if (port_out_probe(PORT_DOORBELL))
-        return;
-    hypercall(HYPERCALL_TR_RETRY, 0, 0, 0, 0, 0);
-    ring.doorbell_by_gate = !port_out_probe(PORT_DOORBELL);
-}
-
-static void doorbell(void)
-{
-    report.doorbells++;
-    if (ring.doorbell_by_gate)
+    if (!doorbell(PORT_DOORBELL, 0))
         gate(GATE_DOORBELL, PORT_DOORBELL);
-    else
-        __asm__ volatile("outl %0, %1" ::"a"(0), "Nd"((uint16_t)PORT_DOORBELL) : "memory");
 }
 
 static void bulk_init(void)
@@ -131,7 +118,6 @@ void ring_init(void)
     }
     bulk_init();
     ring_set_notify(NOTIFY_NONE);
-    doorbell_probe();
     sched_add_poller(ring_poll);
 }
 
@@ -278,13 +264,13 @@ void ring_notify(void)
         return;
     /* The order matters: the gofer clears gofer_polling before it looks at the ring for the last time. */
     if (virtq_needs_notify(&ring.vq) && !READ_ONCE(ring.header->gofer_polling))
-        doorbell();
+        ring_doorbell();
 }
 
 void ring_wake_gofer(void)
 {
     if (!READ_ONCE(ring.header->gofer_polling))
-        doorbell();
+        ring_doorbell();
 }
 
 /* --- completion --- */

@@ -21,7 +21,6 @@
 #define MAGIC 0x74726976u
 
 static struct list queues = LIST_INIT(queues);
-static bool doorbell_works;
 static bool listening;
 
 /* --- registers: plain 32-bit moves, which KVM can emulate --- */
@@ -152,7 +151,6 @@ void virtio_init(void)
         return;
     if (direct_map(GPA_DEVICES_BASE, HUGE_SIZE, true) < 0)
         panic("no memory for the devices");
-    doorbell_works = port_out_probe(PORT_DEVICE);
     sched_add_poller(virtio_poll);
     for (size_t i = 0; i < boot_info.device_count; i++)
         probe(&boot_info.devices[i]);
@@ -174,10 +172,7 @@ void virtio_notify(struct virtio_vq *q)
 {
     if (q->vq.avail_idx == q->vq.notify_idx || !virtq_needs_notify(&q->vq))
         return;
-    report.doorbells++;
-    if (doorbell_works)
-        __asm__ volatile("outl %0, %1" ::"a"(q->dev->doorbell), "Nd"((uint16_t)PORT_DEVICE) : "memory");
-    else
+    if (!doorbell(PORT_DEVICE, q->dev->doorbell))
         reg_write(q->dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 }
 
