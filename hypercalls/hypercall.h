@@ -11,11 +11,11 @@
 
 #include "layout.h"
 
+#define HYPERCALL_ABI_VERSION 2
+
 #ifndef __ASSEMBLER__
 #include <stddef.h>
 #include <stdint.h>
-
-#define HYPERCALL_ABI_VERSION 1
 
 /*
  * HYPERCALL(NUMBER, NAME, arguments…): the one list from which enum, names and statistics are made.
@@ -34,8 +34,8 @@
  *   STOP       (signal)                          job control: the app stopped; the vmm stops itself too
  *   PROBE      (gpa, writable, replace)          can this window page be had? EFAULT: no, the host's disk is full or broken;
  *                                                with replace, a page of zeroes is there then, until the mapping goes
- *   LOAD       (gpa of count frames' gpas, count, window gpa) read what a window mapping shows there into frames of RAM;
- *                                                what lies behind the file's end is zero; at most LOAD_MAX
+ *   LOAD       (gpa of count frames' gpas, count, token, offset) read a donated file into frames of RAM; what lies behind
+ *                                                its end is zero; at most LOAD_MAX
  *   POPULATE   (gpa, len)                        have the host's memory behind RAM that is about to be used; at most POPULATE_MAX
  */
 #define HYPERCALL_LIST(X)                                                                          \
@@ -78,7 +78,7 @@ enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_S
 
 #define DISCARD_MAX 512
 #define POPULATE_MAX (2u << 20)
-#define LOAD_MAX 32
+#define LOAD_MAX 64
 struct discard_range {
     uint64_t gpa;
     uint64_t len;

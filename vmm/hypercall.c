@@ -193,7 +193,7 @@ static int64_t call_load(struct sandbox *sb, const uint64_t *arg)
         if (!frames[i].iov_base || gpas[i] % PAGE)
             return -EINVAL;
     }
-    return window_load(&sb->vm, arg[2], frames, (unsigned)arg[1]);
+    return window_load(arg[2], arg[3], frames, (unsigned)arg[1]);
 }
 
 /* QEMU's TCG ignores the I/O bitmap of a busy TSS; VT-x wants it busy. The shim asks for the other type when `out` faults. */

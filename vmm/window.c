@@ -294,24 +294,24 @@ static void clear_rest(const struct iovec *pages, unsigned count, size_t from)
         memset((uint8_t *)pages[i].iov_base + skip, 0, PAGE - skip);
 }
 
-int window_load(struct vm *vm, uint64_t gpa, const struct iovec *pages, unsigned count)
+int window_load(uint64_t token, uint64_t offset, const struct iovec *pages, unsigned count)
 {
-    uint64_t len = count * PAGE;
-    const struct mapping *m;
-    ssize_t n = -EINVAL;
+    const struct donated *d = NULL;
+    ssize_t n;
+    int err;
 
-    (void)vm;
-    if (gpa % PAGE || gpa > UINT64_MAX - len)
+    if (token > UINT32_MAX || offset % PAGE || offset > (uint64_t)INT64_MAX - count * PAGE)
         return -EINVAL;
     pthread_mutex_lock(&lock);
-    m = overlapping(gpa, len);
-    if (m && gpa >= m->gpa && checked_range(gpa - m->gpa, len, m->len)) {
-        n = preadv(m->fd, pages, (int)count, (off_t)(m->offset + (gpa - m->gpa)));
-        n = n < 0 ? -errno : n;
-    }
+    err = drain_locked(NULL);
+    if (!err)
+        d = find_token((uint32_t)token);
+    n = d ? preadv(d->fd, pages, (int)count, (off_t)offset) : -1;
+    if (n < 0 && !err)
+        err = d ? -errno : -EBADF;
     pthread_mutex_unlock(&lock);
-    if (n < 0)
-        return (int)n;
+    if (err < 0)
+        return err;
     clear_rest(pages, count, (size_t)n);
     return 0;
 }

@@ -35,10 +35,10 @@ int window_unmap(struct vm *vm, uint64_t gpa, uint64_t len);
 int window_probe(struct vm *vm, uint64_t gpa, bool writable, bool replace);
 
 /*
- * HYPERCALL_LOAD: read what the mapping shows from gpa on into pages of ours; zeroes behind the file's end. By a read, because an
- * access to the mapping could be SIGBUS. 0; -EINVAL: not all of it is mapped; what preadv(2) says.
+ * HYPERCALL_LOAD: read a donated file from offset on into pages of ours; zeroes behind its end. 0; -EBADF: no such token; what
+ * preadv(2) says.
  */
-int window_load(struct vm *vm, uint64_t gpa, const struct iovec *pages, unsigned count);
+int window_load(uint64_t token, uint64_t offset, const struct iovec *pages, unsigned count);
 
 /* The byte at gpa, by a read. 0, or -EINVAL if there is none. */
 int window_peek(uint64_t gpa, uint8_t *ret);

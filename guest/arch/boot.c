@@ -15,7 +15,19 @@
 #include "proc/sched.h"
 #include "sys/strace.h"
 
+#define GATE_SLOW_US 4
+
 extern char boot_stack[], boot_stack_top[];
+
+bool cpu_faults_twice;
+
+static void look_at_gate(void)
+{
+    uint64_t begin = rdtsc();
+
+    cpu_invlpg(APP_BASE); /* nothing is there */
+    cpu_faults_twice = (rdtsc() - begin) * 1000 / boot_info.tsc_khz >= GATE_SLOW_US;
+}
 
 _Noreturn void shim_main(void);
 _Noreturn void shim_main(void)
@@ -31,6 +43,7 @@ _Noreturn void shim_main(void)
     rewrite_enabled = !boot_info.no_rewrite;
     frame_init(boot_info.first_free, boot_info.ram_end, boot_info.mem_limit);
     fpu_init();
+    look_at_gate();
     report.boot_tsc[PHASE_MEMORY] = rdtsc();
     strlcpy(system_hostname, boot_info.hostname, sizeof(system_hostname));
     sched_init();

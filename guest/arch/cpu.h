@@ -91,6 +91,12 @@ static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
     __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(subleaf));
 }
 
+/*
+ * Does a page fault cost twice, because KVM shadows the page tables? Then it interprets ring 0 as well, and the gate takes tens of
+ * microseconds instead of less than one.
+ */
+extern bool cpu_faults_twice;
+
 /* Make a hypercall; unused arguments are 0. Returns its result: >= 0 or -errno. */
 int64_t hypercall(enum hypercall number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
 

@@ -1,10 +1,10 @@
 /* The header at the start of the image (struct shim_header): all that the vmm needs to know of the shim. */
-#include "hypercalls/layout.h"
+#include "hypercalls/hypercall.h"
 
     .section .header, "a"
     .balign 16
     .quad 0x6d696873766d6d31          /* SHIM_MAGIC */
-    .long 1                           /* HYPERCALL_ABI_VERSION */
+    .long HYPERCALL_ABI_VERSION
     .long 32
     .quad shim_image_end - SHIM_BASE
     .quad shim_memory_end - SHIM_BASE

@@ -80,10 +80,12 @@ struct file_ops {
      */
     int (*page)(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run);
     /*
-     * Fill count frames (at most LOAD_MAX) with the pages from offset, all of which page() has given as window pages. Must not sleep.
+     * Fill count frames (at most LOAD_MAX) with the pages from offset. Must not sleep if page() has given them as window pages.
      * -EOPNOTSUPP: the file might change while it is mapped. NULL: the same.
      */
     long (*load)(struct file *f, uint64_t offset, const gpa_t *frames, size_t count);
+    /* A private mapping shows these bytes: have page() give frames for them if that is better. May sleep. NULL: it never is. */
+    void (*keep)(struct file *f, uint64_t offset, uint64_t len);
     uint8_t async; /* enum async_source */
     int (*async_owner)(const struct file *f); /* by default, as F_SETOWN takes it. NULL: nobody */
     /* A VMA of the file came (by mmap, fork, a split) or went. Must not sleep. NULL: nothing to do. */

@@ -72,6 +72,7 @@ struct gofer_inode {
     bool no_map;                     /* can't be donated: read through pages instead */
     bool lost;                       /* the host cut the file under a mapping: ask for its size */
     bool hot;                        /* all of it is in pages: gofer_hot.c */
+    uint32_t kept;                   /* pages that gofer_hot.c has put there */
     uint32_t code_uses;              /* mappings of its code */
     bool want_writable;              /* a shared writable mapping exists: map only once */
     uint64_t fresh_ns;               /* when the attributes came from the gofer */
@@ -84,7 +85,7 @@ struct gofer_inode {
     uint32_t hot_reads;              /* answered by requests so far */
     struct gofer_map *map[2];        /* [writable] */
     struct gofer_map *old_maps;
-    struct page_map pages;           /* no_map and hot: frames that were read */
+    struct page_map pages;           /* frames that were read: of a no_map file, or kept */
     struct list lru;
 };
 
@@ -259,16 +260,21 @@ int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint
 long gofer_load(struct file *f, uint64_t offset, const gpa_t *frames, size_t count);
 /* Where bytes [offset, offset + *ret_len) of the file can be read in the window, if they are mapped already; or NULL. */
 const void *gofer_mapped(struct inode *inode, uint64_t offset, uint64_t *ret_len);
-/* --- gofer_hot.c --- */
-
-void gofer_hot_used(struct file *f);         /* a program maps its code; may sleep */
-void gofer_hot_forget(struct inode *inode);  /* its pages go */
-
 /* Map the whole file for reading through f's handle if that works. */
 bool gofer_map_for_read(struct file *f);
 void gofer_maps_retire(struct inode *inode); /* they stay where they are in page tables; the next use makes new ones */
 void gofer_maps_drop(struct inode *inode);   /* all of them: no file of the inode is open */
 void gofer_maps_resized(struct inode *inode, uint64_t old_size); /* inode->size has changed */
-void gofer_pages_drop(struct inode *inode);  /* frames of no_map files: the data has changed */
+void gofer_pages_drop(struct inode *inode);  /* frames instead of the window: the data has changed */
+
+/* --- gofer_hot.c --- */
+
+/*
+ * These pages, or all of a small file, are going to be touched through private mappings: have them in RAM if that is worth it. May sleep.
+ */
+void gofer_keep(struct file *f, uint64_t offset, uint64_t len);
+void gofer_hot_used(struct file *f);         /* a program maps its code; may sleep */
+void gofer_hot_forget(struct inode *inode);  /* its pages go */
+ssize_t gofer_kept_read(struct inode *inode, struct iter *to, uint64_t offset); /* from kept pages, as far as they go */
 
 #endif

@@ -295,9 +295,16 @@ static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
     if (offset >= f->inode->size)
         return 0;
     to->left = MIN(to->left, f->inode->size - offset);
-    if (to->left <= HOT_READ_MAX && (is_hot(f->inode) || (gi->hot_reads == 0 && is_image(f->inode, to))))
+    if (gi->hot_reads == 0 && is_image(f->inode, to)) {
+        gofer_keep(f, offset, to->left);
+        if (!gi->kept)
+            gofer_map_for_read(f);
+    } else if (to->left <= HOT_READ_MAX && is_hot(f->inode)) {
         gofer_map_for_read(f);
-    if (gi->map[0] || gi->map[1]) {
+    }
+    if (gi->kept) {
+        n = gofer_kept_read(f->inode, to, offset);
+    } else if (gi->map[0] || gi->map[1]) {
         gofer_behind_wait(f->inode); /* those writes go around the window */
         n = read_window(f->inode, to, offset);
     } else {
@@ -517,4 +524,5 @@ const struct file_ops gofer_file_ops = {
     .mmap = gofer_mmap,
     .page = gofer_page,
     .load = gofer_load,
+    .keep = gofer_keep,
 };

@@ -1,70 +1,86 @@
 /*
- * The gofer's file system: files that program after program maps, such as the C library, are kept in RAM.
+ * The gofer's file system: pages of programs and libraries that are kept in RAM.
  *
  * On software KVM each page of the window costs a fault of KVM's own (5 to 20 us) in each address space anew; of RAM it maps
- * eight pages at a time. So a file whose code is mapped again and again is read into frames once, and what maps it from then on gets
- * those. Only small files that nobody can change, and not many of them; a sandbox with a single program keeps none.
+ * eight pages at a time. So what a program will touch most of, small files and small mappings (symbol tables, relocations), is read
+ * into frames when it is first mapped, by one hypercall; and a larger file whose code is mapped again and again as a whole. What
+ * maps those pages from then on gets the frames. Only files that nobody can change, and not too much of them.
  */
 #include "fs/gofer.h"
 
+#include "arch/cpu.h"
+#include "lib/string.h"
 #include "mm/frame.h"
 
 #define HOT_USES 3u /* programs that mapped its code */
 #define HOT_FILE_MAX (4u << 20)
 #define HOT_TOTAL_MAX (16u << 20)
 #define HOT_MEMORY_SHARE 16u /* and at most this part of memory */
-#define FILL_PAGES 16u
 
-static uint64_t hot_pages; /* of all hot files */
+static uint64_t kept_total; /* pages of all files */
 
 static uint64_t page_count(const struct inode *inode)
 {
     return PAGE_UP(inode->size) >> PAGE_SHIFT;
 }
 
-static bool may_be_hot(const struct inode *inode)
+static bool may_keep(const struct inode *inode, uint64_t pages)
 {
     uint64_t max = MIN(HOT_TOTAL_MAX >> PAGE_SHIFT, frame_total() / HOT_MEMORY_SHARE);
 
-    return (inode->sb->flags & SB_READONLY) && gofer_sb(inode->sb)->exclusive && inode->size > 0 &&
-           inode->size <= HOT_FILE_MAX && hot_pages + page_count(inode) <= max && !gofer_i(inode)->no_map;
+    return (inode->sb->flags & SB_READONLY) && gofer_sb(inode->sb)->exclusive && kept_total + pages <= max &&
+           !gofer_i(inode)->no_map;
 }
 
-/* Frames for the pages [first, first + count), filled from the file. -ENOMEM, or what reading gave. */
-static long fill(struct inode *inode, uint32_t fid, uint64_t first, uint64_t count)
+/* Frames for the pages [first, first + count), filled from the file. */
+static long fill(struct file *f, uint64_t first, size_t count)
 {
-    struct page_map *pages = &gofer_i(inode)->pages;
-    struct iter_segment seg[FILL_PAGES];
-    struct iter to = { .segments = seg, .segment_count = count, .left = count << PAGE_SHIFT, .kernel = true };
-    gpa_t gpa[FILL_PAGES];
-    uint64_t n = 0;
-    ssize_t got = -ENOMEM;
+    struct gofer_inode *gi = gofer_i(f->inode);
+    gpa_t frames[LOAD_MAX];
+    size_t n = 0;
+    long r = -ENOMEM;
 
-    while (n < count && (gpa[n] = frame_zalloc()) != 0) {
-        seg[n] = (struct iter_segment){ (uint64_t)gpa_to_ptr(gpa[n]), PAGE_SIZE };
+    while (n < count && (frames[n] = frame_alloc()) != 0)
         n++;
-    }
     if (n == count)
-        got = gofer_read_fid(fid, &to, first << PAGE_SHIFT);
-    for (uint64_t i = 0; i < n; i++) {
-        if (got <= 0 || page_map_get(pages, first + i) || page_map_set(pages, first + i, gpa[i]) < 0)
-            frame_put(gpa[i]);
+        r = gofer_load(f, first << PAGE_SHIFT, frames, count);
+    for (size_t i = 0; i < n; i++) {
+        if (r < 0 || page_map_get(&gi->pages, first + i) || page_map_set(&gi->pages, first + i, frames[i]) < 0) {
+            frame_put(frames[i]);
+            continue;
+        }
+        gi->kept++;
+        kept_total++;
     }
-    return got > 0 ? 0 : -EIO;
+    return r;
+}
+
+void gofer_keep(struct file *f, uint64_t offset, uint64_t len)
+{
+    struct gofer_inode *gi = gofer_i(f->inode);
+    uint64_t all = page_count(f->inode), first = offset >> PAGE_SHIFT, count = PAGE_UP(len) >> PAGE_SHIFT;
+
+    if (!cpu_faults_twice || all == 0 || first >= all || page_map_get(&gi->pages, first))
+        return;
+    if (all <= LOAD_MAX) {
+        first = 0;
+        count = all;
+    }
+    count = MIN(count, all - first);
+    if (count <= LOAD_MAX && may_keep(f->inode, count))
+        fill(f, first, count);
 }
 
 void gofer_hot_used(struct file *f)
 {
     struct gofer_inode *gi = gofer_i(f->inode);
-    const struct gofer_handle *h = f->data;
     uint64_t count = page_count(f->inode);
 
-    if (gi->hot || ++gi->code_uses < HOT_USES || !may_be_hot(f->inode))
+    if (gi->hot || ++gi->code_uses < HOT_USES || f->inode->size > HOT_FILE_MAX || !may_keep(f->inode, count - MIN(count, gi->kept)))
         return;
     gi->hot = true; /* pages that are missing are read one by one */
-    hot_pages += count;
-    for (uint64_t i = 0; i < count; i += FILL_PAGES) {
-        if (fill(f->inode, h->fid, i, MIN(count - i, (uint64_t)FILL_PAGES)) < 0)
+    for (uint64_t i = 0; i < count; i += LOAD_MAX) {
+        if (fill(f, i, MIN(count - i, (uint64_t)LOAD_MAX)) < 0)
             return;
     }
 }
@@ -73,8 +89,24 @@ void gofer_hot_forget(struct inode *inode)
 {
     struct gofer_inode *gi = gofer_i(inode);
 
-    if (gi->hot)
-        hot_pages -= page_count(inode);
+    kept_total -= gi->kept;
+    gi->kept = 0;
     gi->hot = false;
     gi->code_uses = 0;
+}
+
+ssize_t gofer_kept_read(struct inode *inode, struct iter *to, uint64_t offset)
+{
+    size_t done = 0, n;
+    gpa_t gpa;
+
+    while (to->left > 0 && (gpa = page_map_get(&gofer_i(inode)->pages, (offset + done) >> PAGE_SHIFT)) != 0) {
+        size_t skip = (offset + done) % PAGE_SIZE;
+
+        n = iter_copy_to(to, (const char *)gpa_to_ptr(gpa) + skip, MIN(PAGE_SIZE - skip, to->left));
+        if (n == 0)
+            return done > 0 ? (ssize_t)done : -EFAULT;
+        done += n;
+    }
+    return (ssize_t)done;
 }

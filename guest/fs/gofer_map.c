@@ -445,12 +445,16 @@ static int see_about_page(struct gofer_map *map, gpa_t gpa, bool write)
 long gofer_load(struct file *f, uint64_t offset, const gpa_t *frames, size_t count)
 {
     const struct gofer_map *map = gofer_i(f->inode)->map[0];
-    uint64_t len = count * PAGE_SIZE;
+    struct gofer_handle *h = f->data;
+    long err;
 
-    if (!(f->inode->sb->flags & SB_READONLY) || !gofer_sb(f->inode->sb)->exclusive || !map || map->doubtful ||
-        offset > map->mapped || len > map->mapped - offset)
+    if (!(f->inode->sb->flags & SB_READONLY) || !gofer_sb(f->inode->sb)->exclusive || (map && map->doubtful) ||
+        offset + count * PAGE_SIZE > PAGE_UP(f->inode->size) || (h->flags & O_ACCMODE) == O_WRONLY)
         return -EOPNOTSUPP;
-    return hypercall(HYPERCALL_LOAD, ptr_to_gpa(frames), count, map->gpa + offset, 0, 0);
+    err = donate(h, false);
+    if (err < 0)
+        return err;
+    return hypercall(HYPERCALL_LOAD, ptr_to_gpa(frames), count, h->token[false], offset, 0);
 }
 
 int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint64_t *ret_run)
@@ -465,8 +469,9 @@ int gofer_page(struct file *f, uint64_t offset, bool write, gpa_t *ret_gpa, uint
         return -ERANGE;
     if (write && !writes_allowed(h))
         return -EACCES;
-    if (gi->hot && !writable) {
-        *ret_run = PAGE_UP(f->inode->size) - offset;
+    if (!writable && (gi->hot || page_map_get(&gi->pages, offset >> PAGE_SHIFT))) {
+        /* Are there more? */
+        *ret_run = gi->hot || page_map_get(&gi->pages, (offset >> PAGE_SHIFT) + 1) ? 2 * PAGE_SIZE : PAGE_SIZE;
         return (int)page_read(f, offset, ret_gpa);
     }
     if (write)

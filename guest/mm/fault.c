@@ -22,6 +22,7 @@
 #define ANON_RSS_SHIFT 4        /* the smallest window is this fraction of what is in use */
 #define FILE_WINDOW (2ul << 20) /* file pages mapped on each side of a fault */
 #define FILE_COPY_MAX 0x10000u  /* small writable private mappings are copied as a whole */
+#define FILE_KEEP_MAX 0x40000u  /* smaller private mappings as a whole are worth frames, where the window is dear */
 #define FILE_LOAD_MAX (4u << 20) /* and pieces of FILE_COPY_MAX of greater ones, if that takes one hypercall */
 
 /* Pages of files in RAM may be holes, which cost memory: only for sequential use. */
@@ -294,7 +295,7 @@ static long map_ram_pages(struct file_fault *ff, uaddr_t addr, gpa_t gpa, uint64
     r = set_file_page(ff, addr, gpa, copy);
     for (uaddr_t at = range.lo; r == 0 && at < range.hi; at += PAGE_SIZE) {
         /* Errors in the neighbourhood (the end of the file) are for whoever touches it. */
-        if (at != addr && (get_page(ff, at, &gpa, &run) < 0 || set_file_page(ff, at, gpa, copy) < 0))
+        if (at != addr && (get_page(ff, at, &gpa, &run) < 0 || set_file_page(ff, at, gpa, copy) < 0 || !frame_is_ram(gpa)))
             break;
     }
     return r;
@@ -416,7 +417,9 @@ static long file_fault(struct mm *mm, struct vma *vma, uaddr_t addr, uint32_t er
     ff.map_write = (vma->flags & VMA_SHARED) && (vma->prot & PROT_WRITE);
     ff.write = error & FAULT_WRITE;
     file_get(ff.file);
-    r = get_page(&ff, addr, &gpa, &run);
+    if (!(vma->flags & VMA_SHARED) && ff.file->ops->keep && vma->end - vma->start <= FILE_KEEP_MAX)
+        ff.file->ops->keep(ff.file, vma->file_offset, vma->end - vma->start);
+    r = mm->vma_seq == ff.vma_seq ? get_page(&ff, addr, &gpa, &run) : -EAGAIN;
     if (r == 0)
         r = frame_is_ram(gpa) ? map_ram_pages(&ff, addr, gpa, run)
                               : map_window_pages(&ff, addr, gpa, run);
