@@ -273,6 +273,7 @@ void gofer_pages_drop(struct inode *inode);  /* frames instead of the window: th
  * These pages, or all of a small file, are going to be touched through private mappings: have them in RAM if that is worth it. May sleep.
  */
 void gofer_keep(struct file *f, uint64_t offset, uint64_t len);
+bool gofer_is_small(const struct inode *inode);
 void gofer_hot_used(struct file *f);         /* a program maps its code; may sleep */
 void gofer_hot_forget(struct inode *inode);  /* its pages go */
 ssize_t gofer_kept_read(struct inode *inode, struct iter *to, uint64_t offset); /* from kept pages, as far as they go */

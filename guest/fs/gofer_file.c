@@ -296,7 +296,8 @@ static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
         return 0;
     to->left = MIN(to->left, f->inode->size - offset);
     if (gi->hot_reads == 0 && is_image(f->inode, to)) {
-        gofer_keep(f, offset, to->left);
+        if (gofer_is_small(f->inode))
+            gofer_keep(f, 0, f->inode->size);
         if (!gi->kept)
             gofer_map_for_read(f);
     } else if (to->left <= HOT_READ_MAX && is_hot(f->inode)) {

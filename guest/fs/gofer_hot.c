@@ -24,6 +24,11 @@ static uint64_t page_count(const struct inode *inode)
     return PAGE_UP(inode->size) >> PAGE_SHIFT;
 }
 
+bool gofer_is_small(const struct inode *inode)
+{
+    return page_count(inode) <= LOAD_MAX;
+}
+
 static bool may_keep(const struct inode *inode, uint64_t pages)
 {
     uint64_t max = MIN(HOT_TOTAL_MAX >> PAGE_SHIFT, frame_total() / HOT_MEMORY_SHARE);
@@ -58,17 +63,19 @@ static long fill(struct file *f, uint64_t first, size_t count)
 void gofer_keep(struct file *f, uint64_t offset, uint64_t len)
 {
     struct gofer_inode *gi = gofer_i(f->inode);
-    uint64_t all = page_count(f->inode), first = offset >> PAGE_SHIFT, count = PAGE_UP(len) >> PAGE_SHIFT;
+    uint64_t all = page_count(f->inode), first = offset >> PAGE_SHIFT;
+    uint64_t end = MIN(first + (PAGE_UP(len) >> PAGE_SHIFT), all);
 
-    if (!cpu_faults_twice || all == 0 || first >= all || page_map_get(&gi->pages, first))
+    if (!cpu_faults_twice)
         return;
-    if (all <= LOAD_MAX) {
+    if (gofer_is_small(f->inode)) {
         first = 0;
-        count = all;
+        end = all;
     }
-    count = MIN(count, all - first);
-    if (count <= LOAD_MAX && may_keep(f->inode, count))
-        fill(f, first, count);
+    while (first < end && page_map_get(&gi->pages, first))
+        first++;
+    if (first < end && end - first <= LOAD_MAX && may_keep(f->inode, end - first))
+        fill(f, first, end - first);
 }
 
 void gofer_hot_used(struct file *f)
