@@ -3,7 +3,7 @@
  *
  * Used by both processes. Each layer is applied if the kernel allows it; the bits of those in force are remembered, so
  * that they can be shown. None of this is a substitute for another: a container that refuses user namespaces still
- * gets the rest. All functions are for a process with one thread.
+ * gets the rest. A user namespace and pid namespaces are for a process with one thread; the other layers are the calling thread's.
  */
 #ifndef COMMON_JAIL_H
 #define COMMON_JAIL_H

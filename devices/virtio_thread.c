@@ -7,10 +7,10 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <time.h>
 
 #include "common/fd.h"
+#include "common/thread.h"
 #include "devices/virtio.h"
 
 #define NSEC 1000000000ull
@@ -141,21 +141,9 @@ static void *device_loop(void *arg)
 
 int virtio_thread_start(struct virtio_device *dev, int (*init)(void))
 {
-    pthread_attr_t attr;
-    sigset_t all, old;
-    int err;
-
     dev->thread_init = init;
     dev->poll_ns = POLL_NS_MIN;
-    /* The app's signals and the vCPU's kick are for other threads. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_SIZE);
-    err = pthread_create(&dev->thread, &attr, device_loop, dev);
-    pthread_attr_destroy(&attr);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -err;
+    return thread_start(&dev->thread, STACK_SIZE, device_loop, dev);
 }
 
 void virtio_thread_stop(struct virtio_device *dev)

@@ -95,7 +95,7 @@ static int make_page_tables(struct vm *vm)
     uint64_t *pml4 = table_at(vm, new_table(&pool)), *pdpt = descend(&pool, &pml4[SHIM_PML4_INDEX]);
 
     if (map_direct(&pool, pdpt, 0, GPA_BOOT_PT, true) < 0 ||
-        map_direct(&pool, pdpt, GPA_BOOT_PT, vm->ram_end - GPA_BOOT_PT, false) < 0 ||
+        map_direct(&pool, pdpt, GPA_BOOT_PT, vm_ram_initial(vm) - GPA_BOOT_PT, false) < 0 ||
         map_direct(&pool, pdpt, GPA_ARENA_BASE, vm->arena_size, false) < 0) {
         log_error("boot page tables", "out of room");
         return -1;
@@ -238,10 +238,20 @@ static void filter_cpuid(struct kvm_cpuid_entry2 *e)
 }
 
 #define CPUID_MAX 256
-struct cpuid_table {
+static struct {
     struct kvm_cpuid2 head;
     struct kvm_cpuid_entry2 entries[CPUID_MAX];
-};
+} cpuid_table;
+
+int cpu_state_ask_cpuid(struct vm *vm)
+{
+    cpuid_table.head.nent = CPUID_MAX;
+    if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &cpuid_table) < 0) {
+        log_errno("KVM_GET_SUPPORTED_CPUID", errno);
+        return -1;
+    }
+    return 0;
+}
 
 /*
  * Sets CPUID; tells what XCR0 may hold, 0 if KVM offers no XSAVE. (Software KVM tells of fewer features here than its
@@ -251,16 +261,9 @@ static int init_cpuid(struct vm *vm, uint64_t *ret_xcr0)
 {
     bool xsave = false;
 
-    static struct cpuid_table table;
-
-    table.head.nent = CPUID_MAX;
-    if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &table) < 0) {
-        log_errno("KVM_GET_SUPPORTED_CPUID", errno);
-        return -1;
-    }
     *ret_xcr0 = 0;
-    for (uint32_t i = 0; i < table.head.nent; i++) {
-        struct kvm_cpuid_entry2 *e = &table.entries[i];
+    for (uint32_t i = 0; i < cpuid_table.head.nent; i++) {
+        struct kvm_cpuid_entry2 *e = &cpuid_table.entries[i];
 
         filter_cpuid(e);
         if (e->function == 1)
@@ -268,7 +271,7 @@ static int init_cpuid(struct vm *vm, uint64_t *ret_xcr0)
         if (e->function == 0xd && e->index == 0 && xsave)
             *ret_xcr0 = e->eax | 3;
     }
-    if (ioctl(vm->vcpu_fd, KVM_SET_CPUID2, &table) < 0) {
+    if (ioctl(vm->vcpu_fd, KVM_SET_CPUID2, &cpuid_table) < 0) {
         log_errno("KVM_SET_CPUID2", errno);
         return -1;
     }

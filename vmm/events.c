@@ -12,6 +12,7 @@
 
 #include "common/fd.h"
 #include "common/log.h"
+#include "common/thread.h"
 #include "vmm/clock.h"
 #include "vmm/launch.h"
 #include "vmm/terminal.h"
@@ -215,9 +216,7 @@ static void *event_loop(void *arg)
 int events_start(struct sandbox *sb)
 {
     pthread_t thread;
-    pthread_attr_t attr;
-    sigset_t set, all, old;
-    int err;
+    sigset_t set;
 
     app_signal_set(&set);
     signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -237,12 +236,5 @@ int events_start(struct sandbox *sb)
         set_timer(timer_fds[TIMER_DEBUG], sb->opt->debug_kick_us * 1000, sb->opt->debug_kick_us * 1000);
     if (sb->profile_fd >= 0)
         set_timer(timer_fds[TIMER_PROFILE], PROFILE_PERIOD_NS, PROFILE_PERIOD_NS);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 128 << 10);
-    err = pthread_create(&thread, &attr, event_loop, sb);
-    pthread_attr_destroy(&attr);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -err;
+    return thread_start(&thread, 128 << 10, event_loop, sb);
 }

@@ -116,12 +116,17 @@ int launch_wait_ready(struct launch *l)
     return 0;
 }
 
+void launch_jail_user(void)
+{
+    jail_unshare(JAIL_USER_NS);
+}
+
 int launch_jail_self(struct launch *l)
 {
     int err;
 
     jail_limit(&(struct jail_limits){ .file_size = UINT64_MAX, .descriptors = DESCRIPTORS });
-    jail_unshare(JAIL_NAMESPACES & ~(unsigned)JAIL_PID_NS);
+    jail_unshare(JAIL_NAMESPACES & ~(unsigned)(JAIL_PID_NS | JAIL_USER_NS));
     l->proc_fd = jail_open_proc_fd();
     if (l->proc_fd < 0)
         return fail("jail", l->proc_fd);

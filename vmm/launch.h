@@ -21,7 +21,13 @@ int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, 
 /* For --version: wait until the gofer has said that it is ready and jailed. 0, or -1 after one line. */
 int launch_wait_ready(struct launch *l);
 
-/* Give up what the vmm doesn't need any more: namespaces, root, capabilities, limits. Single-threaded. 0, or -1 after one line. */
+/* Into a user namespace, while there is a single thread; the host's files and devices are open by then. */
+void launch_jail_user(void);
+
+/*
+ * Then give up what the calling thread doesn't need any more: namespaces, root, capabilities, limits. Threads that it starts
+ * afterwards are born into them. 0, or -1 after one line.
+ */
 int launch_jail_self(struct launch *l);
 
 /* The system call filter, for the calling thread. 0, or -1 after one line. */

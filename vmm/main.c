@@ -1,11 +1,12 @@
 /*
  * vmm: run a Linux program in its own virtual machine.
  *
- * The order is that of DESIGN: the gofer is started first and sets itself up while we make the VM; then we jail ourselves,
- * start the event thread and become the vCPU.
+ * The gofer is started first and sets itself up while we make the VM and jail ourselves; then we start the event thread and become
+ * the vCPU.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,6 +18,7 @@
 #include "common/jail.h"
 #include "common/log.h"
 #include "common/roles.h"
+#include "common/thread.h"
 #include "vmm/clock.h"
 #include "vmm/cpu_state.h"
 #include "vmm/devices.h"
@@ -33,6 +35,8 @@
 #include "vmm/vcpu.h"
 #include "vmm/version.h"
 #include "vmm/view.h"
+
+#define PREPARE_STACK_SIZE (64u << 10)
 
 static struct sandbox sandbox;
 static struct view view;
@@ -81,13 +85,31 @@ static int open_output(const char *path)
     return fd;
 }
 
-static int make_machine(struct sandbox *sb, const struct launch *l)
+/* What can be prepared beside the making of VM and jail. */
+static void *prepare(void *arg)
 {
-    if (vm_create(&sb->vm) < 0 || vm_memory_init(&sb->vm, sb->opt->mem_size, l->arena_fd, l->arena_size) < 0 ||
-        cpu_state_load_image(&sb->vm) < 0 || cpu_state_init_vcpu(&sb->vm) < 0)
+    struct vm *vm = arg;
+
+    return cpu_state_ask_cpuid(vm) < 0 || cpu_state_load_image(vm) < 0 ? NULL : vm;
+}
+
+static int make_machine(struct sandbox *sb, struct launch *l)
+{
+    void *prepared;
+    pthread_t thread;
+    bool beside = thread_start(&thread, PREPARE_STACK_SIZE, prepare, &sb->vm) == 0;
+
+    if (vm_create(&sb->vm) < 0)
         return -1;
-    sb->doorbell_fd = l->doorbell_fd;
-    return 0;
+    mark(sb, 2);
+    if (launch_jail_self(l) < 0)
+        return -1;
+    mark(sb, 3);
+    if (beside)
+        pthread_join(thread, &prepared);
+    else
+        prepared = prepare(&sb->vm);
+    return prepared ? cpu_state_init_vcpu(&sb->vm) : -1;
 }
 
 static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)
@@ -100,7 +122,11 @@ static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)
     leave_stdio();
     prefetch(sb->opt->root, view.program);
     mark(sb, 1);
-    if (make_machine(sb, l) < 0 || devices_open(sb) < 0)
+    sb->doorbell_fd = l->doorbell_fd;
+    if (vm_open(&sb->vm, sb->opt->mem_size, l->arena_fd, l->arena_size) < 0 || devices_open(sb) < 0)
+        return STATUS_VMM_ERROR;
+    launch_jail_user();
+    if (make_machine(sb, l) < 0)
         return STATUS_VMM_ERROR;
     tsc_khz = clock_tsc_khz(sb->vm.vcpu_fd);
     if (!tsc_khz) {
@@ -115,10 +141,6 @@ static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)
         log_errno("timer", errno);
         return STATUS_VMM_ERROR;
     }
-    mark(sb, 2);
-    if (launch_jail_self(l) < 0)
-        return STATUS_VMM_ERROR;
-    mark(sb, 3);
     clock_init(sb->vm.clock, tsc_khz);
     return 0;
 }

@@ -71,6 +71,7 @@ int version_print(int verbose)
     print_kvm();
     fflush(stdout);
     print_gofer();
+    launch_jail_user();
     if (launch_jail_self(&l) < 0 || launch_filter_thread() < 0)
         return STATUS_VMM_ERROR;
     print_layers("vmm", jail_layers());

@@ -47,31 +47,6 @@ static int check_extensions(struct vm *vm)
     return 0;
 }
 
-int vm_create(struct vm *vm)
-{
-    *vm = (struct vm){ .kvm_fd = -1, .vm_fd = -1, .vcpu_fd = -1, .arena_fd = -1 };
-    vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (vm->kvm_fd < 0)
-        return fail("/dev/kvm");
-    if (check_extensions(vm) < 0)
-        return -1;
-    do
-        vm->vm_fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
-    while (vm->vm_fd < 0 && errno == EINTR);
-    if (vm->vm_fd < 0)
-        return fail("KVM_CREATE_VM");
-    if (ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, KVM_TSS_ADDRESS) < 0)
-        return fail("KVM_SET_TSS_ADDR");
-    vm->vcpu_fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, 0);
-    if (vm->vcpu_fd < 0)
-        return fail("KVM_CREATE_VCPU");
-    vm->run_size = (size_t)ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-    vm->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu_fd, 0);
-    if (vm->run == MAP_FAILED)
-        return fail("vCPU page");
-    return 0;
-}
-
 static int add_slot(struct vm *vm, uint64_t gpa, uint64_t size, uint8_t *host, bool readonly)
 {
     struct kvm_userspace_memory_region region = {
@@ -127,40 +102,75 @@ static int init_arena(struct vm *vm, int arena_fd, size_t arena_size)
     return 0;
 }
 
-int vm_memory_init(struct vm *vm, uint64_t mem_limit, int arena_fd, size_t arena_size)
+static int reserve_memory(struct vm *vm, int arena_fd, size_t arena_size)
 {
     const uint64_t hole = GPA_RAM_HOLE_END - GPA_RAM_HOLE_BASE;
-    int err;
 
-    vm->mem_limit = mem_limit;
-    vm->ram_reserved = mem_limit > GPA_RAM_HOLE_BASE ? mem_limit + hole : mem_limit;
+    vm->ram_reserved = vm->mem_limit > GPA_RAM_HOLE_BASE ? vm->mem_limit + hole : vm->mem_limit;
     vm->ram = reserve(vm->ram_reserved, PROT_READ | PROT_WRITE);
     if (!vm->ram)
         return fail("guest memory");
     madvise(vm->ram, vm->ram_reserved, MADV_HUGEPAGE);
     madvise(vm->ram + GPA_BOOT_PT, GPA_SMALL_PAGES_END - GPA_BOOT_PT, MADV_NOHUGEPAGE);
     madvise(vm->ram, vm->ram_reserved, MADV_DONTDUMP);
-    if (vm_ram_grow(vm, RAM_INITIAL < mem_limit ? RAM_INITIAL : mem_limit) < 0)
-        return fail("guest memory");
     if (init_arena(vm, arena_fd, arena_size) < 0)
         return fail("arena");
-    err = add_slot(vm, GPA_ARENA_BASE, arena_size, vm->arena, false);
+    if (init_window(&vm->window_ro, GPA_WINDOW_RO_BASE, GPA_WINDOW_RO_END, false) < 0 ||
+        init_window(&vm->window_rw, GPA_WINDOW_RW_BASE, GPA_WINDOW_RW_END, true) < 0)
+        return fail("window");
+    vm->shared = (struct shared_page *)(void *)(vm->ram + GPA_SHARED);
+    vm->clock = (struct clock_page *)(void *)(vm->ram + GPA_CLOCK);
+    return 0;
+}
+
+int vm_open(struct vm *vm, uint64_t mem_limit, int arena_fd, size_t arena_size)
+{
+    *vm = (struct vm){ .vm_fd = -1, .vcpu_fd = -1, .arena_fd = -1, .mem_limit = mem_limit };
+    vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (vm->kvm_fd < 0)
+        return fail("/dev/kvm");
+    if (check_extensions(vm) < 0)
+        return -1;
+    return reserve_memory(vm, arena_fd, arena_size);
+}
+
+static int make_slots(struct vm *vm)
+{
+    int err;
+
+    if (vm_ram_grow(vm, vm_ram_initial(vm)) < 0)
+        return fail("guest memory");
+    err = add_slot(vm, GPA_ARENA_BASE, vm->arena_size, vm->arena, false);
     if (err < 0) {
         log_errno("arena", err);
         return -1;
     }
-    if (init_window(&vm->window_ro, GPA_WINDOW_RO_BASE, GPA_WINDOW_RO_END, false) < 0 ||
-        init_window(&vm->window_rw, GPA_WINDOW_RW_BASE, GPA_WINDOW_RW_END, true) < 0)
-        return fail("window");
     /* Every dynamic program maps files. Added while the vCPU runs, a slot takes up to 6 ms (SRCU grace periods). */
     err = vm_window_reach(vm, &vm->window_ro, 0, WINDOW_PIECE);
     if (err < 0) {
         log_errno("window", err);
         return -1;
     }
-    vm->shared = (struct shared_page *)(void *)(vm->ram + GPA_SHARED);
-    vm->clock = (struct clock_page *)(void *)(vm->ram + GPA_CLOCK);
     return 0;
+}
+
+int vm_create(struct vm *vm)
+{
+    do
+        vm->vm_fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
+    while (vm->vm_fd < 0 && errno == EINTR);
+    if (vm->vm_fd < 0)
+        return fail("KVM_CREATE_VM");
+    if (ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, KVM_TSS_ADDRESS) < 0)
+        return fail("KVM_SET_TSS_ADDR");
+    vm->vcpu_fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, 0);
+    if (vm->vcpu_fd < 0)
+        return fail("KVM_CREATE_VCPU");
+    vm->run_size = (size_t)ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    vm->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu_fd, 0);
+    if (vm->run == MAP_FAILED)
+        return fail("vCPU page");
+    return make_slots(vm);
 }
 
 void *vm_ram_ptr(const struct vm *vm, uint64_t gpa, uint64_t len)

@@ -50,11 +50,20 @@ struct vm {
     struct clock_page *clock;
 };
 
-/* Open /dev/kvm and make VM and vCPU. 0, or -1 after one line on stderr. */
+/*
+ * First half: open /dev/kvm, see what it can do, and reserve the host's addresses for RAM, arena and window. arena_fd is borrowed.
+ * 0, or -1 after one line on stderr.
+ */
+int vm_open(struct vm *vm, uint64_t mem_limit, int arena_fd, size_t arena_size);
+
+/* Second half: VM, vCPU, and the first memory slots. Needs no rights. 0, or -1 after one line. */
 int vm_create(struct vm *vm);
 
-/* RAM, arena and window. arena_fd is borrowed. 0, or -1 after one line. */
-int vm_memory_init(struct vm *vm, uint64_t mem_limit, int arena_fd, size_t arena_size);
+/* RAM that there is from the start. */
+static inline uint64_t vm_ram_initial(const struct vm *vm)
+{
+    return RAM_INITIAL < vm->mem_limit ? RAM_INITIAL : vm->mem_limit;
+}
 
 /* Host address of guest RAM [gpa, gpa + len), NULL if it isn't all RAM. */
 void *vm_ram_ptr(const struct vm *vm, uint64_t gpa, uint64_t len);
