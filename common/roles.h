@@ -7,6 +7,7 @@
 #ifndef COMMON_ROLES_H
 #define COMMON_ROLES_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +45,7 @@ struct gofer_config {
     int kick_fd;            /* eventfd: completion while the guest computes */
     uint64_t file_size_max; /* --fsize; UINT64_MAX: none */
     bool quiet;
+    cpu_set_t cores;        /* that it may use from its first request on; until then the vmm has its say. Empty: not known */
     const struct net_plan *net; /* NULL: no network. Then the arena has no net region (hypercalls/net.h) */
 };
 

@@ -140,7 +140,7 @@ static int set_up(struct gofer *g)
     if (err)
         goto failed;
     engine.view = exports_view();
-    placement_init(&ring.placement);
+    placement_init(&ring.placement, &c->cores);
     what = "/proc/self/fd";
     g->proc_fd = jail_open_proc_fd();
     err = g->proc_fd < 0 ? g->proc_fd : 0;

@@ -14,11 +14,15 @@
 #define DELAY_MIN_NS 40000u     /* waits that make a move worth while: so long, */
 #define DELAY_MIN_SHARE 8u      /* and this part of the time */
 
-void placement_init(struct placement *p)
+void placement_init(struct placement *p, const cpu_set_t *cores)
 {
-    *p = (struct placement){ .schedstat_fd = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC) };
-    if (sched_getaffinity(0, sizeof(p->cores), &p->cores) < 0)
-        CPU_ZERO(&p->cores); /* more cores than the set has room for: we stay where we are */
+    *p = (struct placement){ .schedstat_fd = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC), .cores = *cores };
+}
+
+void placement_begin(const struct placement *p)
+{
+    if (CPU_COUNT(&p->cores) > 0)
+        sched_setaffinity(0, sizeof(p->cores), &p->cores);
 }
 
 /* "run wait slices": nanoseconds on a core, nanoseconds waiting for one. */

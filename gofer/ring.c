@@ -16,7 +16,7 @@
 #include "common/fd.h"
 #include "gofer/net.h"
 
-#define POLL_NS_START 50000u
+#define POLL_NS_START 400000u   /* from the first request on: a program's start is requests with a little work in between */
 #define POLL_NS_MIN 5000u
 #define POLL_NS_MAX 200000u
 #define SPINS_PER_CLOCK 32u
@@ -45,7 +45,7 @@ int ring_init(struct ring *ring, const struct ring_config *config, struct engine
     };
     void *header = config->arena;
 
-    *ring = (struct ring){ .config = *config, .engine = engine, .poll_ns = POLL_NS_START };
+    *ring = (struct ring){ .config = *config, .engine = engine, .poll_ns = POLL_NS_MIN };
     pthread_mutex_init(&ring->lock, NULL);
     ring->placement = config->placement;
     ring->header = header;
@@ -238,6 +238,13 @@ static void wait_requests(struct ring *ring)
     }
     start = now_ns() - ring->poll_ns;
     sleep_until_event(ring);
+    if (!ring->begun) {
+        ring->begun = true;
+        ring->poll_ns = POLL_NS_START;
+        ring->back_off = 0;
+        placement_begin(&ring->placement);
+        return;
+    }
     now = now_ns();
     adapt(ring, now - start);
     placement_check(&ring->placement, now);

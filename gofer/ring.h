@@ -35,6 +35,7 @@ struct ring {
     struct placement placement;
     unsigned back_off;    /* requests for which it is left at its least */
     bool grown;           /* it was made longer, and has caught nothing yet */
+    bool begun;           /* the first request has come */
     bool ended;           /* the vmm is gone */
 };
 

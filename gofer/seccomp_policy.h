@@ -81,7 +81,7 @@
     /* the loop, workers, memory */                                                                \
     ALLOW(read, "eventfds")                                                                        \
     ALLOW(write, "eventfds; errors on stderr")                                                     \
-    ALLOW_ARG(sched_setaffinity, 0, 0, "placement.c: leaving the guest's core")                    \
+    ALLOW_ARG(sched_setaffinity, 0, 0, "placement.c: leaving the guest's core, and any core again")  \
     ALLOW(getcpu, "placement.c, where libc has no rseq")                                           \
     ALLOW(poll, "waiting for requests")                                                            \
     ALLOW(futex, "workers")                                                                        \

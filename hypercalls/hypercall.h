@@ -22,7 +22,8 @@
  *
  *   HELLO      (abi version)                     first call; refused on a version that isn't ours
  *   WAIT       (deadline_ns)                     idle until pending != 0 or CLOCK_MONOTONIC reaches deadline_ns (~0: never)
- *   EXIT       (kind, value, core)               the app is done: enum exit_kind; never returns
+ *   EXIT       (kind, value, gpa of struct guest_report)  the app is done: enum exit_kind; counts for --report and --stats, 0: none;
+ *                                                never returns
  *   DEADLINE   (deadline_ns)                     kick with PENDING_DEADLINE at that time even if the guest computes; ~0: none
  *   LOG        (level, gpa, len)                 text for the operator; len <= LOG_MAX
  *   RAM_GROW   (bytes)                           add RAM; returns the number of bytes added at the next RAM address
@@ -30,7 +31,6 @@
  *   MAP        (gpa, token, offset, len, writable)      map a donated file at a window address
  *   UNMAP      (gpa, len)                        drop a window mapping
  *   TR_RETRY   ()                                the doorbell's `out` faulted in ring 3: try the other TSS type
- *   REPORT     (gpa of struct guest_report)      counts for --report and --stats, before EXIT
  *   STOP       (signal)                          job control: the app stopped; the vmm stops itself too
  *   PROBE      (gpa, writable, replace)          can this window page be had? EFAULT: no, the host's disk is full or broken;
  *                                                with replace, a page of zeroes is there then, until the mapping goes
@@ -49,11 +49,10 @@
     X(7, MAP)                                                                                      \
     X(8, UNMAP)                                                                                    \
     X(9, TR_RETRY)                                                                                 \
-    X(10, REPORT)                                                                                  \
-    X(11, STOP)                                                                                    \
-    X(12, PROBE)                                                                                   \
-    X(13, POPULATE)                                                                                \
-    X(14, LOAD)
+    X(10, STOP)                                                                                    \
+    X(11, PROBE)                                                                                   \
+    X(12, POPULATE)                                                                                \
+    X(13, LOAD)
 
 enum hypercall {
 #define X(number, name) HYPERCALL_##name = number,

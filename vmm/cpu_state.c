@@ -33,6 +33,7 @@ enum {
 #define CR4_OSXSAVE (1u << 18)
 #define EFER_STATE 0xd01u /* NXE LMA LME SCE */
 
+#define ARENA_START_SIZE 0x28000  /* rings and the first messages */
 #define SHIM_PAGES_SMALL 0x120000 /* of a host without huge pages: the image, and some for a small program */
 
 #define MSR_STAR 0xc0000081u
@@ -165,6 +166,7 @@ static void have_start(struct vm *vm)
     if (mincore(vm->ram + SLOT_ALIGN - 4096, 4096, &last) < 0 || !(last & 1))
         (void)madvise(vm->ram + SHIM_GPA, SHIM_PAGES_SMALL, MADV_POPULATE_WRITE);
     (void)madvise(vm->ram + GPA_BOOT_PT, GPA_TABLES_READY - GPA_BOOT_PT, MADV_POPULATE_WRITE);
+    (void)madvise(vm->arena, ARENA_START_SIZE, MADV_POPULATE_WRITE);
 }
 
 int cpu_state_load_image(struct vm *vm)

@@ -65,6 +65,12 @@ static int64_t call_wait(struct sandbox *sb, const uint64_t *arg)
 
 static int64_t call_exit(struct sandbox *sb, const uint64_t *arg)
 {
+    const void *counts = arg[2] ? vm_ram_ptr(&sb->vm, arg[2], sizeof(sb->report)) : NULL;
+
+    if (counts) {
+        memcpy(&sb->report, counts, sizeof(sb->report));
+        sb->have_report = true;
+    }
     sb->ended = true;
     sb->exit_kind = arg[0];
     sb->exit_value = arg[1];
@@ -208,17 +214,6 @@ static int64_t call_tr_retry(struct sandbox *sb, const uint64_t *arg)
     return ioctl(sb->vm.vcpu_fd, KVM_SET_SREGS, &sregs) < 0 ? -errno : 0;
 }
 
-static int64_t call_report(struct sandbox *sb, const uint64_t *arg)
-{
-    const void *p = vm_ram_ptr(&sb->vm, arg[0], sizeof(sb->report));
-
-    if (!p)
-        return -EFAULT;
-    memcpy(&sb->report, p, sizeof(sb->report));
-    sb->have_report = true;
-    return 0;
-}
-
 /* The app was stopped by job control: so are we, until somebody continues us. */
 static int64_t call_stop(struct sandbox *sb, const uint64_t *arg)
 {
@@ -238,8 +233,8 @@ static const call_fn calls[HYPERCALL_COUNT] = {
     [HYPERCALL_HELLO] = call_hello,       [HYPERCALL_WAIT] = call_wait,         [HYPERCALL_EXIT] = call_exit,
     [HYPERCALL_DEADLINE] = call_deadline, [HYPERCALL_LOG] = call_log,           [HYPERCALL_RAM_GROW] = call_ram_grow,
     [HYPERCALL_DISCARD] = call_discard,   [HYPERCALL_MAP] = call_map,           [HYPERCALL_UNMAP] = call_unmap,
-    [HYPERCALL_TR_RETRY] = call_tr_retry, [HYPERCALL_REPORT] = call_report,     [HYPERCALL_STOP] = call_stop,
-    [HYPERCALL_PROBE] = call_probe,       [HYPERCALL_POPULATE] = call_populate, [HYPERCALL_LOAD] = call_load,
+    [HYPERCALL_TR_RETRY] = call_tr_retry, [HYPERCALL_STOP] = call_stop,         [HYPERCALL_PROBE] = call_probe,
+    [HYPERCALL_POPULATE] = call_populate, [HYPERCALL_LOAD] = call_load,
 };
 
 void hypercall_dispatch(struct sandbox *sb, uint32_t number)

@@ -65,6 +65,8 @@ int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, 
         return -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return fail("socketpair", errno);
+    if (sched_getaffinity(0, sizeof(l->cores), &l->cores) < 0)
+        CPU_ZERO(&l->cores); /* more of them than the set has room for */
     config = (struct gofer_config){
         .exports = view->exports,
         .export_count = view->export_count,
@@ -77,6 +79,7 @@ int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, 
         .kick_fd = sb->kick_fd,
         .file_size_max = sb->opt->file_size_max,
         .quiet = sb->opt->quiet,
+        .cores = l->cores,
     };
     for (int i = 0; i < 3; i++)
         config.stdio_fds[i] = stdio_open >> i & 1 ? i : -1;
@@ -90,8 +93,36 @@ int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, 
     l->control_fd = pair[0];
     sb->control_fd = pair[0];
     sb->gofer_pidfd = child.pidfd;
+    l->gofer_pid = child.pid;
     window_init(pair[0]);
     return 0;
+}
+
+/* Those that we may run on, but for the one that we are on. False: none. */
+static bool other_cores(const struct launch *l, cpu_set_t *ret)
+{
+    int core = sched_getcpu();
+
+    *ret = l->cores;
+    if (core >= 0 && core < CPU_SETSIZE)
+        CPU_CLR((size_t)core, ret);
+    return CPU_COUNT(ret) > 0;
+}
+
+void launch_spread_gofer(const struct launch *l)
+{
+    cpu_set_t others;
+
+    if (other_cores(l, &others))
+        sched_setaffinity(l->gofer_pid, sizeof(others), &others);
+}
+
+void launch_spread_thread(const struct launch *l, pthread_t thread)
+{
+    cpu_set_t others;
+
+    if (other_cores(l, &others))
+        pthread_setaffinity_np(thread, sizeof(others), &others);
 }
 
 int launch_wait_ready(struct launch *l)

@@ -2,6 +2,9 @@
 #ifndef VMM_LAUNCH_H
 #define VMM_LAUNCH_H
 
+#include <pthread.h>
+#include <sched.h>
+
 #include "vmm/vcpu.h"
 #include "vmm/view.h"
 
@@ -12,11 +15,20 @@ struct launch {
     int doorbell_fd;
     int control_fd;
     int proc_fd;       /* our root once we are jailed */
+    pid_t gofer_pid;
+    cpu_set_t cores;   /* that we may run on; empty: not known */
     unsigned gofer_layers;
 };
 
 /* Start the gofer's process; it sets itself up while we go on. stdio_open: bit n for descriptor n. 0, or -1 after one line. */
 int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, unsigned stdio_open);
+
+/*
+ * Keep others from our core, where the scheduler would let them wait for us: the gofer, which sleeps or sets itself up, until the
+ * first request; a thread as long as it lives.
+ */
+void launch_spread_gofer(const struct launch *l);
+void launch_spread_thread(const struct launch *l, pthread_t thread);
 
 /* For --version: wait until the gofer has said that it is ready and jailed. 0, or -1 after one line. */
 int launch_wait_ready(struct launch *l);

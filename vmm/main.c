@@ -95,21 +95,22 @@ static void *prepare(void *arg)
 
 static int make_machine(struct sandbox *sb, struct launch *l)
 {
-    void *prepared;
+    void *prepared = NULL;
     pthread_t thread;
-    bool beside = thread_start(&thread, PREPARE_STACK_SIZE, prepare, &sb->vm) == 0;
+    int err = thread_start(&thread, PREPARE_STACK_SIZE, prepare, &sb->vm);
 
-    if (vm_create(&sb->vm) < 0)
+    if (err < 0) {
+        log_errno("thread", err);
         return -1;
+    }
+    launch_spread_thread(l, thread);
+    err = vm_create(&sb->vm);
     mark(sb, 2);
-    if (launch_jail_self(l) < 0)
-        return -1;
+    if (!err)
+        err = launch_jail_self(l);
     mark(sb, 3);
-    if (beside)
-        pthread_join(thread, &prepared);
-    else
-        prepared = prepare(&sb->vm);
-    return prepared ? cpu_state_init_vcpu(&sb->vm) : -1;
+    pthread_join(thread, &prepared);
+    return err < 0 || !prepared ? -1 : cpu_state_init_vcpu(&sb->vm);
 }
 
 static int start(struct sandbox *sb, struct launch *l, unsigned stdio_open)
@@ -153,7 +154,7 @@ static void say_time_limit(const struct sandbox *sb)
         log_error("app", "killed: %s is over", why == 1 ? "--timeout" : "--cpu-time");
 }
 
-static int run(struct sandbox *sb)
+static int run(struct sandbox *sb, const struct launch *l)
 {
     int status, err;
 
@@ -165,6 +166,7 @@ static int run(struct sandbox *sb)
         log_errno("event thread", err);
         return STATUS_VMM_ERROR;
     }
+    launch_spread_gofer(l);
     if (devices_start() < 0 || launch_filter_thread() < 0)
         return STATUS_VMM_ERROR;
     mark(sb, 4);
@@ -227,7 +229,7 @@ int main(int argc, char **argv)
     if (!status)
         status = start(sb, &l, stdio_open);
     if (!status)
-        status = run(sb);
+        status = run(sb, &l);
     terminal_end();
     if (stats) {
         stats_write(stats, sb);

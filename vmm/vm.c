@@ -12,7 +12,6 @@
 #include "common/log.h"
 #include "hypercalls/arena.h"
 
-#define ARENA_START_SIZE 0x28000 /* rings and the first messages */
 #define KVM_TSS_ADDRESS 0xfffbd000ul /* three pages in the hole, for VT-x without unrestricted guest */
 
 static int fail(const char *what)
@@ -91,8 +90,6 @@ static int init_arena(struct vm *vm, int arena_fd, size_t arena_size)
 
     if (!p || mmap(p, arena_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, arena_fd, 0) == MAP_FAILED)
         return -1;
-    /* As in cpu_state.c: what every sandbox uses of it, all at once. */
-    (void)madvise(p, ARENA_START_SIZE, MADV_POPULATE_WRITE);
     vm->arena = p;
     vm->arena_fd = arena_fd;
     vm->arena_size = arena_size;

@@ -49,6 +49,7 @@ static uint64_t all_cpu_ns(void)
 void sandbox_end(int wait_status)
 {
     int signo = wait_status & 0x7f;
+    gpa_t counts = ptr_to_gpa(&report);
 
     gofer_behind_drain();
     gofer_net_drain(signo == SIGKILL);
@@ -56,13 +57,12 @@ void sandbox_end(int wait_status)
     blkdev_drain();
     report.user_ns = all_cpu_ns();
     rewrite_report();
-    hypercall(HYPERCALL_REPORT, ptr_to_gpa(&report), 0, 0, 0, 0);
     if (ring_is_dead())
-        hypercall(HYPERCALL_EXIT, EXIT_GOFER, 0, 0, 0, 0);
+        hypercall(HYPERCALL_EXIT, EXIT_GOFER, 0, counts, 0, 0);
     else if (signo)
-        hypercall(HYPERCALL_EXIT, EXIT_SIGNAL, (uint64_t)signo, (wait_status & 0x80) != 0, 0, 0);
+        hypercall(HYPERCALL_EXIT, EXIT_SIGNAL, (uint64_t)signo, counts, 0, 0);
     else
-        hypercall(HYPERCALL_EXIT, EXIT_STATUS, (uint64_t)(wait_status >> 8 & 0xff), 0, 0, 0);
+        hypercall(HYPERCALL_EXIT, EXIT_STATUS, (uint64_t)(wait_status >> 8 & 0xff), counts, 0, 0);
     panic("EXIT returned");
 }
 
