@@ -77,7 +77,7 @@ enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_S
 
 #define DISCARD_MAX 512
 #define POPULATE_MAX (2u << 20)
-#define LOAD_MAX 64
+#define LOAD_MAX 128
 struct discard_range {
     uint64_t gpa;
     uint64_t len;

@@ -2,9 +2,10 @@
  * The gofer's file system: pages of programs and libraries that are kept in RAM.
  *
  * On software KVM each page of the window costs a fault of KVM's own (5 to 20 us) in each address space anew; of RAM it maps
- * eight pages at a time. So what a program will touch most of, small files and small mappings (symbol tables, relocations), is read
- * into frames when it is first mapped, by one hypercall; and a larger file whose code is mapped again and again as a whole. What
- * maps those pages from then on gets the frames. Only files that nobody can change, and not too much of them.
+ * eight pages at a time. So what a program will touch most of, small files and small mappings (symbol tables, relocations) and the
+ * text of the program itself, is read into frames when it is first mapped, by few hypercalls; and a larger file whose code is mapped
+ * again and again as a whole. What maps those pages from then on gets the frames. Only files that nobody can change, and not too
+ * much of them.
  */
 #include "fs/gofer.h"
 
@@ -12,6 +13,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 
+#define SMALL_PAGES 64u
 #define HOT_USES 3u /* programs that mapped its code */
 #define HOT_FILE_MAX (4u << 20)
 #define HOT_TOTAL_MAX (16u << 20)
@@ -26,7 +28,7 @@ static uint64_t page_count(const struct inode *inode)
 
 bool gofer_is_small(const struct inode *inode)
 {
-    return page_count(inode) <= LOAD_MAX;
+    return page_count(inode) <= SMALL_PAGES;
 }
 
 static bool may_keep(const struct inode *inode, uint64_t pages)
@@ -45,7 +47,7 @@ static long fill(struct file *f, uint64_t first, size_t count)
     size_t n = 0;
     long r = -ENOMEM;
 
-    while (n < count && (frames[n] = frame_alloc()) != 0)
+    while (n < count && (frames[n] = frame_alloc_to_load()) != 0)
         n++;
     if (n == count)
         r = gofer_load(f, first << PAGE_SHIFT, frames, count);
@@ -74,8 +76,11 @@ void gofer_keep(struct file *f, uint64_t offset, uint64_t len)
     }
     while (first < end && page_map_get(&gi->pages, first))
         first++;
-    if (first < end && end - first <= LOAD_MAX && may_keep(f->inode, end - first))
-        fill(f, first, end - first);
+    if (first >= end || !may_keep(f->inode, end - first))
+        return;
+    for (; first < end; first += LOAD_MAX)
+        if (fill(f, first, MIN(end - first, (uint64_t)LOAD_MAX)) < 0)
+            return;
 }
 
 void gofer_hot_used(struct file *f)

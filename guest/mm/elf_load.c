@@ -10,6 +10,8 @@
 /* Uninitialised data up to this size is brought in at once: it saves small programs a fault. */
 #define BSS_POPULATE_MAX 0x10000ul
 
+#define TEXT_KEEP_MAX 0x400000ul
+
 #define DYN_BASE (APP_END / 3 * 2)
 #define DYN_RANDOM_BITS 28
 
@@ -128,6 +130,15 @@ static long map_segment(struct mm *mm, struct file *file, const Elf64_Phdr *p, u
     return end > mapped ? map_bss(mm, mapped, end, prot) : 0;
 }
 
+/* Much of the text of a program is run, much less of a library's. */
+static void keep_text(struct file *file, const Elf64_Phdr *p)
+{
+    uint64_t start = PAGE_DOWN(p->p_offset);
+
+    if ((p->p_flags & PF_X) && file->ops->keep && p->p_filesz <= TEXT_KEEP_MAX)
+        file->ops->keep(file, start, p->p_offset + p->p_filesz - start);
+}
+
 /* What /proc tells of code and data (Linux: load_elf_binary). */
 static void note_bounds(struct mm *mm, const Elf64_Phdr *p, uint64_t bias)
 {
@@ -156,6 +167,8 @@ long elf_map(struct mm *mm, struct file *file, struct exec_image *image)
 
         if (p->p_type != PT_LOAD || p->p_memsz == 0)
             continue;
+        if (is_program)
+            keep_text(file, p);
         r = map_segment(mm, file, p, image->bias);
         if (r < 0)
             return r;

@@ -21,7 +21,7 @@
 #define ANON_WINDOW_MAX HUGE_SIZE
 #define ANON_RSS_SHIFT 4        /* the smallest window is this fraction of what is in use */
 #define FILE_WINDOW (2ul << 20) /* file pages mapped on each side of a fault */
-#define FILE_COPY_MAX 0x10000u  /* small writable private mappings are copied as a whole */
+#define FILE_COPY_MAX 0x20000u  /* small writable private mappings are copied as a whole */
 #define FILE_KEEP_MAX 0x40000u  /* smaller private mappings as a whole are worth frames, where the window is dear */
 #define FILE_LOAD_MAX (4u << 20) /* and pieces of FILE_COPY_MAX of greater ones, if that takes one hypercall */
 
@@ -370,7 +370,7 @@ static bool load_copies(const struct file_fault *ff, uaddr_t addr, uint64_t run)
     for (size_t i = 0; entry && i < count; i++)
         if (entry[i])
             return false;
-    while (entry && n < count && (frames[n] = frame_alloc()) != 0)
+    while (entry && n < count && (frames[n] = frame_alloc_to_load()) != 0)
         n++;
     if (n < count || ff->file->ops->load(ff->file, offset_of(ff->vma, r.lo), frames, count) < 0) {
         while (n > 0)

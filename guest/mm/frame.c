@@ -37,7 +37,10 @@
 
 #define DISCARD_BATCH 128
 
-#define POPULATE_FRAMES 32u
+/* Frames are had from the host in groups: one, or several where much is in use. */
+#define GROUP_FRAMES 32u
+#define POPULATE_MORE 4u
+#define POPULATE_MORE_USED 1536u
 
 enum block_state {
     BLOCK_FRESH,   /* never used; on no list */
@@ -52,6 +55,7 @@ struct block {
     struct list node;
     uint16_t used_count;
     uint16_t dirty_free; /* frames that are free and dirty */
+    uint16_t had;        /* groups that the host was asked for, a bit each */
     uint8_t state;
     bool table; /* serves page tables */
 };
@@ -288,14 +292,20 @@ static void count_used(uint64_t frames)
  * Where the host has small pages, a frame that was never used is had from it together with its neighbours, which are used next: that
  * is a tenth of what a fault for each costs, and software KVM maps up to eight pages at once, but only such as are there.
  */
-static void populate(gpa_t gpa)
+static void populate(struct block *b, unsigned int i)
 {
-    if (gpa >= GPA_TABLES_READY && gpa < GPA_SMALL_PAGES_END && gpa / PAGE_SIZE % POPULATE_FRAMES == 0)
-        hypercall(HYPERCALL_POPULATE, gpa, POPULATE_FRAMES * PAGE_SIZE, 0, 0, 0);
+    unsigned int count = used_frames > POPULATE_MORE_USED ? POPULATE_MORE : 1, group = i / GROUP_FRAMES;
+    gpa_t gpa = block_gpa(b);
+
+    if (gpa + i * PAGE_SIZE < GPA_TABLES_READY || gpa >= GPA_SMALL_PAGES_END || (b->had >> group & 1))
+        return;
+    count = MIN(count, BLOCK_FRAMES / GROUP_FRAMES - group);
+    b->had |= (uint16_t)(((1u << count) - 1) << group);
+    hypercall(HYPERCALL_POPULATE, gpa + group * GROUP_FRAMES * PAGE_SIZE, count * GROUP_FRAMES * PAGE_SIZE, 0, 0, 0);
 }
 
-/* Frame i of b goes into use. Returns whether its content is old bytes. */
-static bool take_frame(struct block *b, unsigned int i)
+/* Frame i of b goes into use, here if touch. Returns whether its content is old bytes. */
+static bool take_frame(struct block *b, unsigned int i, bool touch)
 {
     bool dirty = test_bit(b->dirty, i);
 
@@ -305,8 +315,8 @@ static bool take_frame(struct block *b, unsigned int i)
     if (dirty) {
         b->dirty_free--;
         dirty_partial--;
-    } else {
-        populate(frame_of(b, i));
+    } else if (touch) {
+        populate(b, i);
     }
     if (b->used_count == BLOCK_FRAMES) {
         b->state = BLOCK_FULL;
@@ -371,7 +381,7 @@ static struct block *partial_block(void)
 
 /* --- single frames --- */
 
-static gpa_t alloc_one(bool *ret_dirty)
+static gpa_t alloc_one(bool *ret_dirty, bool will_load)
 {
     struct block *b;
     unsigned int i;
@@ -384,7 +394,7 @@ static gpa_t alloc_one(bool *ret_dirty)
         return 0;
     i = pick_frame(b);
     gpa = frame_of(b, i);
-    *ret_dirty = take_frame(b, i);
+    *ret_dirty = take_frame(b, i, !will_load);
     *refs_of(gpa) = 1;
     count_used(1);
     return gpa;
@@ -394,13 +404,20 @@ gpa_t frame_alloc(void)
 {
     bool dirty;
 
-    return alloc_one(&dirty);
+    return alloc_one(&dirty, false);
+}
+
+gpa_t frame_alloc_to_load(void)
+{
+    bool dirty;
+
+    return alloc_one(&dirty, true);
 }
 
 gpa_t frame_zalloc(void)
 {
     bool dirty = false;
-    gpa_t gpa = alloc_one(&dirty);
+    gpa_t gpa = alloc_one(&dirty, false);
 
     if (gpa && dirty)
         memset(gpa_to_ptr(gpa), 0, PAGE_SIZE);
@@ -618,7 +635,7 @@ static void *alloc_blocks(size_t count)
     for (size_t i = 0; i < block_count; i++)
         claim_block(c, &b[i]);
     for (size_t i = 0; i < count; i++) {
-        take_frame(&b[i / BLOCK_FRAMES], (unsigned int)(i % BLOCK_FRAMES));
+        take_frame(&b[i / BLOCK_FRAMES], (unsigned int)(i % BLOCK_FRAMES), true);
         refs[i] = 1;
     }
     refs[0] = (uint32_t)count;
@@ -646,7 +663,7 @@ void *pages_alloc(size_t count)
     gpa = frame_of(b, index);
     refs = refs_of(gpa);
     for (unsigned int i = 0; i < count; i++) {
-        take_frame(b, index + i);
+        take_frame(b, index + i, true);
         refs[i] = 1;
     }
     refs[0] = (uint32_t)count;
@@ -718,7 +735,7 @@ gpa_t frame_alloc_table(void)
         clear_table(gpa_to_ptr(gpa));
         b->dirty_free--;
     } else {
-        populate(gpa);
+        populate(b, i);
     }
     set_bit(b->used, i);
     set_bit(b->dirty, i);
@@ -774,8 +791,10 @@ static void discard_block(struct block *b)
 
     while (i < BLOCK_FRAMES) {
         begin = i;
-        while (i < BLOCK_FRAMES && test_bit(b->dirty, i) && !test_bit(b->used, i))
+        while (i < BLOCK_FRAMES && test_bit(b->dirty, i) && !test_bit(b->used, i)) {
+            b->had &= (uint16_t)~(1u << i / GROUP_FRAMES);
             clear_bit(b->dirty, i++);
+        }
         if (i > begin)
             discard_add(gpa + begin * PAGE_SIZE, (i - begin) * PAGE_SIZE);
         else

@@ -27,10 +27,11 @@ void frame_init(gpa_t first_free, gpa_t ram_end, uint64_t limit);
 
 /*
  * One frame with one reference; 0 if memory is used up. frame_alloc's content is unknown,
- * frame_zalloc's is zero.
+ * frame_zalloc's is zero. Into those of frame_alloc_to_load the host reads a file before anything else touches them.
  */
 gpa_t frame_alloc(void);
 gpa_t frame_zalloc(void);
+gpa_t frame_alloc_to_load(void);
 
 /*
  * A 2 MiB aligned run of 512 zeroed frames, one reference each; 0 if there is none. Freed frame by
