@@ -286,6 +286,20 @@ static bool is_hot(const struct inode *inode)
     return gofer_i(inode)->hot_reads >= HOT_READS + (inode->size >> PAGE_SHIFT) * HOT_READS_PER_PAGE;
 }
 
+/* What can be had without asking the gofer for it now. */
+static ssize_t read_here(struct file *f, struct iter *to, uint64_t offset)
+{
+    struct gofer_inode *gi = gofer_i(f->inode);
+    ssize_t n = gi->kept ? gofer_kept_read(f->inode, to, offset) : 0;
+
+    if (n != 0) /* or an error; the next read goes on where kept pages end */
+        return n;
+    if (!gi->map[0] && !gi->map[1])
+        return gofer_ahead_read(f, to, offset);
+    gofer_behind_wait(f->inode); /* those writes go around the window */
+    return read_window(f->inode, to, offset);
+}
+
 static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
 {
     struct gofer_inode *gi = gofer_i(f->inode);
@@ -303,14 +317,7 @@ static ssize_t read_exclusive(struct file *f, struct iter *to, uint64_t offset)
     } else if (to->left <= HOT_READ_MAX && is_hot(f->inode)) {
         gofer_map_for_read(f);
     }
-    if (gi->kept) {
-        n = gofer_kept_read(f->inode, to, offset);
-    } else if (gi->map[0] || gi->map[1]) {
-        gofer_behind_wait(f->inode); /* those writes go around the window */
-        n = read_window(f->inode, to, offset);
-    } else {
-        n = gofer_ahead_read(f, to, offset);
-    }
+    n = read_here(f, to, offset);
     if (n < 0 || to->left == 0)
         return n;
     gi->hot_reads++;
