@@ -8,6 +8,7 @@
 #include "net/stack.h"
 
 #define QUEUE_SIZE 256
+#define CTRL_SIZE 16
 #define SMALL_MAX 128u /* buffers of a page, and of 17 */
 #define LARGE_MAX 32u
 #define HEADER_SIZE ((uint32_t)sizeof(struct virtio_net_hdr_v1))
@@ -17,7 +18,7 @@
 #define BIT(feature) (1ull << (feature))
 #define FEATURES                                                                                   \
     (BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_MRG_RXBUF) |                  \
-     BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |           \
+     BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |           \
      BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6))
 
 _Static_assert(SMALL_MAX + LARGE_MAX <= QUEUE_SIZE, "a buffer that was got can be sent");
@@ -157,6 +158,42 @@ static void tx_used(struct virtio_vq *q, void *token, uint32_t len UNUSED)
     stack_room();
 }
 
+/* --- what the device lets through (§5.1.6.5.1) --- */
+
+struct command {
+    struct virtio_net_ctrl_hdr header;
+    uint8_t on, ack;
+};
+
+static void ctrl_used(struct virtio_vq *q UNUSED, void *token, uint32_t len UNUSED)
+{
+    kfree(token);
+}
+
+/* Nobody waits for the answer: it is sent before the frames that depend on it. */
+static void command(struct virtio_net *net, uint8_t what, bool on)
+{
+    struct command *c = virtio_has(net->dev, VIRTIO_NET_F_CTRL_RX) ? kzalloc(sizeof(*c)) : NULL;
+    struct virtq_segment seg[3];
+
+    if (!c)
+        return;
+    c->header = (struct virtio_net_ctrl_hdr){ VIRTIO_NET_CTRL_RX, what };
+    c->on = on;
+    seg[0] = (struct virtq_segment){ ptr_to_gpa(&c->header), sizeof(c->header) };
+    seg[1] = (struct virtq_segment){ ptr_to_gpa(&c->on), sizeof(c->on) };
+    seg[2] = (struct virtq_segment){ ptr_to_gpa(&c->ack), sizeof(c->ack) };
+    virtio_reap(&net->ctrl);
+    if (virtio_add(&net->ctrl, seg, 2, 1, c) < 0)
+        kfree(c);
+    virtio_notify(&net->ctrl);
+}
+
+void virtio_net_promiscuous(struct virtio_net *net, bool on)
+{
+    command(net, VIRTIO_NET_CTRL_RX_PROMISC, on);
+}
+
 /* --- start-up --- */
 
 static int fill_rx(struct virtio_net *net)
@@ -203,6 +240,12 @@ void virtio_net_probe(struct virtio_dev *dev)
     }
     if (err == 0)
         err = virtio_setup_queue(dev, 1, QUEUE_SIZE, &net->tx);
+    if (err == 0 && virtio_has(dev, VIRTIO_NET_F_CTRL_VQ)) {
+        net->ctrl.used = ctrl_used;
+        net->ctrl.owner = net;
+        net->ctrl.quiet = true;
+        err = virtio_setup_queue(dev, 2, CTRL_SIZE, &net->ctrl);
+    }
     if (err == 0)
         err = fill_rx(net);
     if (err < 0) {
@@ -213,5 +256,6 @@ void virtio_net_probe(struct virtio_dev *dev)
     read_config(net);
     virtio_start(dev);
     virtio_notify(&net->rx);
+    command(net, VIRTIO_NET_CTRL_RX_ALLMULTI, true); /* the stack sorts them out */
     stack_add_device(net);
 }

@@ -30,7 +30,7 @@ struct net_piece {
 
 struct virtio_net {
     struct virtio_dev *dev;
-    struct virtio_vq rx, tx;
+    struct virtio_vq rx, tx, ctrl;
     uint8_t mac[6];
     uint16_t mtu;
     bool can_checksum, can_segment4, can_segment6;
@@ -49,5 +49,8 @@ struct net_buffer *virtio_net_buffer(struct virtio_net *net, uint32_t size);
 /* Send it; virtio_net_flush tells the device. */
 void virtio_net_send(struct virtio_net *net, struct net_buffer *b);
 void virtio_net_flush(struct virtio_net *net);
+
+/* Have frames for others too. Nothing happens where the device can't. */
+void virtio_net_promiscuous(struct virtio_net *net, bool on);
 
 #endif

@@ -30,6 +30,13 @@ static struct socket *raw_socket(int family, int protocol)
     return inet_outside && inet_outside->raw ? inet_outside->raw(family, protocol) : err_ptr(-EPROTONOSUPPORT);
 }
 
+struct socket *frame_socket(int type, int protocol)
+{
+    if (!capable(CAP_NET_RAW))
+        return err_ptr(-EPERM);
+    return inet_outside && inet_outside->packet ? inet_outside->packet(type, protocol) : err_ptr(-EAFNOSUPPORT);
+}
+
 struct socket *inet_socket(int family, int type, int protocol)
 {
     int only = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;

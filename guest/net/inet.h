@@ -58,6 +58,8 @@ struct inet_outside {
     bool (*is_own)(const uint8_t addr[16]);
     /* A raw socket (raw(7)), or err_ptr. NULL: there are no packets to be seen or made. */
     struct socket *(*raw)(int family, int protocol);
+    /* A packet socket (packet(7)), or err_ptr. NULL: there are no frames. */
+    struct socket *(*packet)(int type, int protocol);
 };
 
 extern const struct inet_outside *inet_outside;
@@ -107,6 +109,7 @@ int tcp_get_info(struct socket *s, void *buf, uint32_t *len); /* TCP_INFO */
 
 /* --- protocols --- */
 
+struct socket *frame_socket(int type, int protocol); /* AF_PACKET */
 struct socket *tcp_socket(int family);
 struct socket *udp_socket(int family);
 int tcp_state(const struct inet_sock *i); /* TCP_* as /proc/net/tcp shows it */

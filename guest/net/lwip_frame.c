@@ -155,6 +155,12 @@ static void note_segment(const uint8_t *t, uint32_t payload, struct virtio_net *
         close_frame(net);
 }
 
+int frame_output_as_is(struct virtio_net *net, struct pbuf *p)
+{
+    close_frame(net);
+    return send_alone(net, p, 0, false);
+}
+
 int frame_output(struct virtio_net *net, struct pbuf *p)
 {
     const uint8_t *head = p->payload, *t;

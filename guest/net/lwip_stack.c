@@ -36,6 +36,7 @@ static struct virtio_net *device;
 static struct netif interface;
 static struct timer timer;
 static bool room_came;
+static bool promiscuous;
 static ip_addr_t dns[DNS_MAX];
 static ip6_addr_t gateway6;
 
@@ -158,6 +159,12 @@ static void say_checksums(const struct virtio_net_hdr_v1 *header)
     NETIF_SET_CHECKSUM_CTRL(&interface, flags);
 }
 
+/* Others' come too while somebody wants to see them. */
+static bool for_us(const uint8_t *frame)
+{
+    return !promiscuous || frame[0] & 1 || memcmp(frame, device->mac, sizeof(device->mac)) == 0;
+}
+
 void stack_receive(struct virtio_net *net UNUSED, const struct virtio_net_hdr_v1 *header, const struct net_piece *pieces,
                    uint32_t count)
 {
@@ -178,6 +185,12 @@ void stack_receive(struct virtio_net *net UNUSED, const struct virtio_net_hdr_v1
         to += pieces[i].len;
     }
     say_checksums(header);
+    stack_watch(p, false);
+    if (!for_us(p->payload)) {
+        pbuf_free(p);
+        stack_done();
+        return;
+    }
     if (interface.input(p, &interface) != ERR_OK)
         pbuf_free(p);
     stack_done();
@@ -185,7 +198,20 @@ void stack_receive(struct virtio_net *net UNUSED, const struct virtio_net_hdr_v1
 
 static err_t link_output(struct netif *n UNUSED, struct pbuf *p)
 {
+    stack_watch(p, true);
     return (err_t)frame_output(device, p);
+}
+
+int stack_send_frame(struct pbuf *p)
+{
+    stack_watch(p, true);
+    return frame_output_as_is(device, p);
+}
+
+void stack_set_promiscuous(bool on)
+{
+    promiscuous = on;
+    virtio_net_promiscuous(device, on);
 }
 
 const ip_addr_t *stack_destination(void)
@@ -299,12 +325,18 @@ static void listening(struct socket *s)
         stack_udp_adopt(s);
 }
 
+const struct netdev *stack_netdev(void)
+{
+    return &eth0;
+}
+
 static const struct inet_outside outside = {
     .adopt = adopt,
     .listening = listening,
     .unlisten = stack_tcp_unlisten,
     .is_own = is_own,
     .raw = stack_raw_socket,
+    .packet = stack_packet_socket,
 };
 
 void stack_add_device(struct virtio_net *net)

@@ -139,6 +139,8 @@ static int ask(const struct netdev *d, struct ifreq_wire *r, uint32_t cmd)
     case SIOCGIFMAP:
         memset(r->room, 0, sizeof(r->room));
         return 0;
+    case SIOCETHTOOL: /* no device knows any of its commands */
+        return -EOPNOTSUPP;
     default:
         return -EINVAL;
     }
@@ -212,6 +214,7 @@ long netdev_ioctl(uint32_t cmd, uaddr_t arg)
     case SIOCGIFINDEX:
     case SIOCGIFHWADDR:
     case SIOCGIFMAP:
+    case SIOCETHTOOL:
         break;
     default:
         return -ENOIOCTLCMD;

@@ -29,10 +29,17 @@ struct packet {
     bool has_cred;
     struct ucred cred;
     struct fd_bundle *fds;     /* SCM_RIGHTS */
-    struct {
-        struct inet_end from;
-        uint8_t to[16];
-    } inet;                    /* UDP */
+    union {
+        struct {
+            struct inet_end from;
+            uint8_t to[16];
+        } inet;                /* UDP, raw sockets */
+        struct {
+            uint16_t type;     /* ETH_P_* */
+            uint8_t kind;      /* PACKET_HOST … */
+            uint8_t from[6];
+        } link;                /* AF_PACKET */
+    };
     uint64_t time_ns;          /* CLOCK_REALTIME, if somebody wants it */
 };
 

@@ -6,6 +6,7 @@
 #include "fs/anon.h"
 #include "fs/async.h"
 #include "fs/poll.h"
+#include "net/inet.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "proc/process.h"
@@ -91,6 +92,8 @@ struct socket *socket_create(int family, int type, int protocol)
     case AF_INET:
     case AF_INET6:
         return inet_socket(family, type, protocol);
+    case AF_PACKET:
+        return frame_socket(type, protocol);
     case AF_NETLINK:
         return netlink_socket(type, protocol);
     default:

@@ -13,6 +13,7 @@
 
 struct inet_sock;
 struct iter;
+struct netdev;
 struct net_piece;
 struct pbuf;
 struct socket;
@@ -62,6 +63,7 @@ int stack_errno(int err); /* lwIP's err_t as -errno */
 
 /* How a frame is made: of the stack's packet, joined with the one before where a device can segment. An err_t. */
 int frame_output(struct virtio_net *net, struct pbuf *p);
+int frame_output_as_is(struct virtio_net *net, struct pbuf *p);
 void frame_flush(struct virtio_net *net);
 
 int stack_tcp_adopt(struct socket *s);
@@ -69,6 +71,12 @@ void stack_tcp_listening(struct socket *s);
 void stack_tcp_unlisten(struct socket *s);
 int stack_udp_adopt(struct socket *s);
 struct socket *stack_raw_socket(int family, int protocol);
+struct socket *stack_packet_socket(int type, int protocol);
+/* A frame goes in or out: to those who look at all. */
+void stack_watch(const struct pbuf *frame, bool outgoing);
+int stack_send_frame(struct pbuf *p); /* as it is. An err_t */
+void stack_set_promiscuous(bool on);
+const struct netdev *stack_netdev(void);
 void stack_apply_options(struct socket *s); /* those that act in the stack */
 int stack_setsockopt(struct socket *s, int level, int name, const void *value, uint32_t len);
 int stack_getsockopt(struct socket *s, int level, int name, void *buf, uint32_t *len);

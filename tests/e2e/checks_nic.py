@@ -275,6 +275,33 @@ def nic_disturbed(settings, log):
         require(digest(out) == digest(data), 'other bytes came from the sandbox')
 
 
+PACKETS = os.path.join(runner.TOP, 'tests/e2e/data/packets.py')
+
+
+@check()
+def nic_packets(settings, log):
+    """AF_PACKET: calls as they answer natively, and frames to and from the other end."""
+    with lab(log) as made:
+        share = '--bind', f'{os.path.dirname(PACKETS)}:/data'
+        native = made.run('/usr/bin/python3', PACKETS, 'tap0', 'calls')
+        inside = made.vmm(settings, *share, '/usr/bin/python3', '/data/packets.py', 'eth0', 'calls')
+        diff = list(difflib.unified_diff(native.decode().splitlines(), inside.decode().splitlines(), 'native', 'vm', lineterm=''))
+        require(not diff, '\n'.join(diff))
+        out = made.vmm(settings, *share, '/usr/bin/python3', '/data/packets.py', 'eth0', 'frames', HOST, GUEST)
+        require(out.decode() == """answer b'\\x00\\x02' True True ('eth0', 2054, 0, 1) 0
+auxiliary (263, 8) 1 True True
+question True True True
+answer True True
+statistics True 0 (0, 0)
+cut 10 True
+for another 3
+for another: not seen
+""", out.decode())
+        result = made.run(settings.vmm, '--nic', f'tap=tap0,{STATIC}', '--uid', '1000', '/usr/bin/python3', '-c',
+                          'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)', status=1)
+        require(result == b'', f'anybody may look at frames: {result!r}')
+
+
 # --- passt ---
 
 GATEWAY, GATEWAY6 = '10.77.0.254', 'fd77::fe'
