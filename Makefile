@@ -73,8 +73,8 @@ $(OBJ)/guest/fs/erofs_unpack.o: $(LZ4)/lz4.h
 # lwIP: its core, for guest/net/lwip_*.c; guest/net/lwip has its settings.
 LWIP := $(SRC)/lwip/src
 LWIP_NAMES := $(addprefix core/,def inet_chksum init ip mem memp netif pbuf raw tcp tcp_in tcp_out timeouts udp) \
-	$(addprefix core/ipv4/,dhcp etharp icmp ip4 ip4_addr ip4_frag) \
-	$(addprefix core/ipv6/,ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag nd6) netif/ethernet
+	$(addprefix core/ipv4/,dhcp etharp icmp igmp ip4 ip4_addr ip4_frag) \
+	$(addprefix core/ipv6/,ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag mld6 nd6) netif/ethernet
 LWIP_OBJ := $(LWIP_NAMES:%=$(OBJ)/lwip/%.o)
 LWIP_CFLAGS := -Iguest/net/lwip -isystem $(LWIP)/include
 

@@ -319,7 +319,12 @@ static int check_bind_addr(struct inet_sock *i, const struct inet_end *end)
 {
     int err;
 
-    if (!inet_is_any(end->addr) && !inet_is_inside(end->addr)) {
+    if (i->s.type == SOCK_DGRAM && inet_outside && inet_outside->is_group && inet_outside->is_group(end->addr)) {
+        if (!i->stack) {
+            err = inet_outside->adopt(&i->s);
+            return err < 0 ? err : 1;
+        }
+    } else if (!inet_is_any(end->addr) && !inet_is_inside(end->addr)) {
         err = inet_outside && !inet_outside->is_own ? inet_outside->adopt(&i->s) : -EADDRNOTAVAIL;
         return err < 0 ? err : 1;
     }

@@ -56,6 +56,9 @@ struct inet_outside {
     void (*unlisten)(struct socket *s);
     /* Is this an address of the sandbox's own, to which it talks by itself? NULL: there are none but loopback. */
     bool (*is_own)(const uint8_t addr[16]);
+    /* Join or leave a multicast group: the options of ip(7) and ipv6(7) for it. Without it there are no groups. */
+    int (*membership)(struct socket *s, int level, int name, const void *value, uint32_t len);
+    bool (*is_group)(const uint8_t addr[16]);
     /* A raw socket (raw(7)), or err_ptr. NULL: there are no packets to be seen or made. */
     struct socket *(*raw)(int family, int protocol);
     /* A packet socket (packet(7)), or err_ptr. NULL: there are no frames. */

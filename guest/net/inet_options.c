@@ -101,26 +101,41 @@ static bool is_switch(const struct option *o)
     }
 }
 
-/* No device takes part in multicast. */
-static int set_unlisted(const struct socket *s, int level, int name, uint32_t len)
+/* Where no device takes part in multicast. */
+static int set_nowhere(int level, int name, uint32_t len)
 {
-    if (level == IPPROTO_IP) {
-        switch (name) {
-        case IP_ADD_MEMBERSHIP:
-        case IP_ADD_SOURCE_MEMBERSHIP:
-            return len < 8 ? -EINVAL : -ENODEV;
-        case IP_DROP_MEMBERSHIP:
-            return -EADDRNOTAVAIL;
-        case IP_MULTICAST_IF:
-            return len < 4 ? -EINVAL : 0; /* names lo or nothing */
-        default:
-            return -ENOPROTOOPT;
-        }
+    switch (name) {
+    case IP_ADD_SOURCE_MEMBERSHIP:
+        return level == IPPROTO_IP ? len < 8 ? -EINVAL : -ENODEV : -ENOPROTOOPT;
+    case IP_ADD_MEMBERSHIP:
+        return level != IPPROTO_IP ? -ENOPROTOOPT : len < 8 ? -EINVAL : -ENODEV;
+    case IP_DROP_MEMBERSHIP:
+        return level == IPPROTO_IP ? -EADDRNOTAVAIL : -ENOPROTOOPT;
+    case IPV6_ADD_MEMBERSHIP:
+        return level == IPPROTO_IPV6 ? -ENODEV : -ENOPROTOOPT;
+    case IPV6_DROP_MEMBERSHIP:
+        return level == IPPROTO_IPV6 ? -EADDRNOTAVAIL : -ENOPROTOOPT;
+    default:
+        return -ENOPROTOOPT;
     }
-    if (level == IPPROTO_IPV6 && s->family == AF_INET6) {
-        if (name == IPV6_ADD_MEMBERSHIP)
-            return -ENODEV;
-        return name == IPV6_DROP_MEMBERSHIP ? -EADDRNOTAVAIL : name == IPV6_MULTICAST_IF ? 0 : -ENOPROTOOPT;
+}
+
+static bool is_membership(int level, int name)
+{
+    if (name == MCAST_JOIN_GROUP || name == MCAST_LEAVE_GROUP)
+        return true;
+    return level == IPPROTO_IP ? name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP
+                               : name == IPV6_ADD_MEMBERSHIP || name == IPV6_DROP_MEMBERSHIP;
+}
+
+static int set_unlisted(struct socket *s, int level, int name, const void *value, uint32_t len)
+{
+    if (level == IPPROTO_IP || (level == IPPROTO_IPV6 && s->family == AF_INET6)) {
+        if (s->type == SOCK_DGRAM && inet_outside && inet_outside->membership && is_membership(level, name))
+            return inet_outside->membership(s, level, name, value, len);
+        if (name == (level == IPPROTO_IP ? IP_MULTICAST_IF : IPV6_MULTICAST_IF)) /* there is one device at most */
+            return len < 4 ? -EINVAL : 0;
+        return set_nowhere(level, name, len);
     }
     if (level == IPPROTO_TCP && s->type == SOCK_STREAM && name == TCP_ULP)
         return -ENOENT;
@@ -146,7 +161,7 @@ int inet_setsockopt(struct socket *s, int level, int name, const void *value, ui
     if (level == IPPROTO_TCP && name == TCP_CONGESTION && s->type == SOCK_STREAM)
         return set_congestion(value, len);
     if (!o)
-        return set_unlisted(s, level, name, len);
+        return set_unlisted(s, level, name, value, len);
     if (level == IPPROTO_IP && len >= 1 && len < sizeof(int))
         v = *(const uint8_t *)value; /* ip(7): a byte will do */
     else if (option_int(value, len, &v) < 0)

@@ -47,6 +47,7 @@ void stack_apply_options(struct socket *s)
     if (i->stack->udp) {
         i->stack->udp->tos = traffic_class(i);
         i->stack->udp->ttl = hops(i);
+        stack_apply_multicast(i, i->stack->udp);
     } else if (i->stack->tcp && !s->listening) {
         apply_tcp(i, i->stack->tcp);
     }

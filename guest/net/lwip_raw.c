@@ -2,10 +2,12 @@
  * Raw sockets (raw(7)) through lwIP: packets of one protocol, as ping and traceroute make them. They are datagram sockets of udp.c's whose
  * queue is filled by the stack; nothing is ever delivered inside.
  */
+#include "lwip/inet_chksum.h"
 #include "lwip/raw.h"
 
 #include "arch/cpu.h"
 #include "lib/kmalloc.h"
+#include "net/netdev.h"
 #include "net/stack.h"
 #include "net/stack_addr.h"
 #include "net/udp.h"
@@ -16,6 +18,9 @@
 #define ICMPV6_CHECKSUM_AT 2
 #define PACKET_MAX 65487u /* lwIP's packets are of 16 bits with all their headers */
 #define IPV6_CHECKSUM_OPTION 7
+#define IP_HDRINCL_OPTION 3
+#define PROTOCOL_RAW 255
+#define IP_HEADER_MIN 20u
 
 static struct socket_ops raw_ops;
 
@@ -69,6 +74,38 @@ static u8_t on_packet(void *arg, struct raw_pcb *pcb UNUSED, struct pbuf *p, con
     return 0;
 }
 
+/* A packet with its header: what raw(7) says is always filled in, and what is if it is zero. */
+static int finish_header(const struct raw_sock *r, uint8_t *ip, size_t n)
+{
+    static uint16_t id;
+    size_t header = n ? 4u * (ip[0] & 15) : 0;
+    uint16_t sum;
+
+    if (n < IP_HEADER_MIN || header < IP_HEADER_MIN || header > n)
+        return -EINVAL;
+    if (n > stack_netdev()->mtu)
+        return -EMSGSIZE;
+    ip[2] = (uint8_t)(n >> 8);
+    ip[3] = (uint8_t)n;
+    if (!ip[4] && !ip[5]) {
+        id++;
+        memcpy(ip + 4, &id, sizeof(id));
+    }
+    if (!ip[12] && !ip[13] && !ip[14] && !ip[15]) {
+        uint8_t source[16] = { 0 }, to[16] = { [10] = 0xff, [11] = 0xff };
+        ip_addr_t dst;
+
+        memcpy(to + 12, ip + 16, 4);
+        addr_to_lwip(to, &dst);
+        stack_source_for(&dst, source);
+        memcpy(ip + 12, inet_is_any(r->u.i.local.addr) ? source + 12 : r->u.i.local.addr + 12, 4);
+    }
+    memset(ip + 10, 0, 2);
+    sum = inet_chksum(ip, (u16_t)header);
+    memcpy(ip + 10, &sum, sizeof(sum));
+    return 0;
+}
+
 static ssize_t raw_send_packet(struct socket *s, struct socket_msg *msg)
 {
     struct raw_sock *r = raw_sock(s);
@@ -91,9 +128,11 @@ static ssize_t raw_send_packet(struct socket *s, struct socket_msg *msg)
     p = pbuf_alloc(PBUF_IP, (u16_t)n, PBUF_RAM);
     if (!p)
         return -ENOBUFS;
-    if (iter_copy_from(msg->data, p->payload, n) < n) {
+    if (iter_copy_from(msg->data, p->payload, n) < n)
         err = -EFAULT;
-    } else {
+    else if (r->pcb->flags & RAW_FLAGS_HDRINCL)
+        err = finish_header(r, p->payload, n);
+    if (err == 0) {
         addr_to_lwip(to.addr, &dst);
         r->pcb->ttl = (u8_t)r->u.i.options[s->family == AF_INET ? OPT_IP_TTL : OPT_V6_HOPS];
         r->pcb->tos = (u8_t)r->u.i.options[OPT_IP_TOS];
@@ -164,9 +203,25 @@ static int set_checksum(struct raw_sock *r, int level, const void *value, uint32
     return 0;
 }
 
+static int set_header_included(struct raw_sock *r, const void *value, uint32_t len)
+{
+    int on;
+
+    if (option_int(value, len, &on) < 0)
+        return -EINVAL;
+    if (on)
+        raw_set_flags(r->pcb, RAW_FLAGS_HDRINCL);
+    else
+        raw_clear_flags(r->pcb, RAW_FLAGS_HDRINCL);
+    return 0;
+}
+
 static int raw_setsockopt(struct socket *s, int level, int name, const void *value, uint32_t len)
 {
     struct raw_sock *r = raw_sock(s);
+
+    if (level == IPPROTO_IP && name == IP_HDRINCL_OPTION && s->family == AF_INET)
+        return set_header_included(r, value, len);
 
     if ((level == SOL_RAW && name == ICMP_FILTER_OPTION && s->protocol == IPPROTO_ICMP) ||
         (level == IPPROTO_ICMPV6 && name == ICMPV6_FILTER_OPTION && s->protocol == IPPROTO_ICMPV6)) {
@@ -184,6 +239,8 @@ static int raw_getsockopt(struct socket *s, int level, int name, void *buf, uint
 
     if (level == SOL_RAW && name == ICMP_FILTER_OPTION && s->protocol == IPPROTO_ICMP)
         return option_put(buf, len, r->filter, sizeof(r->filter[0]));
+    if (level == IPPROTO_IP && name == IP_HDRINCL_OPTION && s->family == AF_INET)
+        return option_put_int(buf, len, (r->pcb->flags & RAW_FLAGS_HDRINCL) != 0);
     return inet_getsockopt(s, level, name, buf, len);
 }
 
@@ -215,6 +272,8 @@ struct socket *stack_raw_socket(int family, int protocol)
         r->pcb->chksum_reqd = 1;
         r->pcb->chksum_offset = ICMPV6_CHECKSUM_AT;
     }
+    if (protocol == PROTOCOL_RAW && v4) /* for sending only: nothing has that number */
+        raw_set_flags(r->pcb, RAW_FLAGS_HDRINCL);
     ip_set_option(r->pcb, SOF_BROADCAST);
     raw_recv(r->pcb, on_packet, r);
     k->s = &r->u.i.s;

@@ -122,6 +122,7 @@ void stack_done(void)
         room_came = false;
         tcp_txnow();
     }
+    netif_poll(&interface); /* what was sent to a group that we are in too */
     frame_flush(device);
     set_timer();
 }
@@ -239,7 +240,8 @@ static err_t interface_init(struct netif *n)
     n->mtu = device->mtu;
     n->hwaddr_len = ETH_HWADDR_LEN;
     memcpy(n->hwaddr, device->mac, ETH_HWADDR_LEN);
-    n->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
+    n->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP | NETIF_FLAG_IGMP |
+               NETIF_FLAG_MLD6;
     n->hostname = system_hostname;
     NETIF_SET_CHECKSUM_CTRL(n, device->can_checksum ? NETIF_CHECKSUM_ENABLE_ALL & ~NETIF_CHECKSUM_GEN_TCP : NETIF_CHECKSUM_ENABLE_ALL);
     return ERR_OK;
@@ -335,6 +337,8 @@ static const struct inet_outside outside = {
     .listening = listening,
     .unlisten = stack_tcp_unlisten,
     .is_own = is_own,
+    .membership = stack_membership,
+    .is_group = stack_is_group,
     .raw = stack_raw_socket,
     .packet = stack_packet_socket,
 };

@@ -184,6 +184,8 @@ static void stack_udp_release(struct socket *s)
     struct stack_sock *k = inet_sock(s)->stack;
 
     k->inside->release(s);
+    stack_leave_all(k);
+    stack_done();
     udp_remove(k->udp);
     inet_sock(s)->stack = NULL;
     kfree(k);
@@ -233,6 +235,7 @@ int stack_udp_adopt(struct socket *s)
         return err;
     }
     k->s = s;
+    list_init(&k->memberships);
     udp_recv(k->udp, on_datagram, k);
     k->inside = s->ops;
     stack_udp_ops = *s->ops;

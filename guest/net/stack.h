@@ -10,6 +10,7 @@
 #define NET_STACK_H
 
 #include "lib/base.h"
+#include "lib/list.h"
 
 struct inet_sock;
 struct iter;
@@ -54,6 +55,7 @@ struct stack_sock {
     struct send_chunk *tx_pinned;    /* somebody copies into it */
     uint32_t tx_len;
     bool delayed;            /* accepted by the stack beyond the backlog */
+    struct list memberships; /* datagrams: multicast groups that it is in */
 };
 
 void stack_done(void);
@@ -77,6 +79,11 @@ void stack_watch(const struct pbuf *frame, bool outgoing);
 int stack_send_frame(struct pbuf *p); /* as it is. An err_t */
 void stack_set_promiscuous(bool on);
 const struct netdev *stack_netdev(void);
+/* Multicast: IP_ADD_MEMBERSHIP and its like; what a socket leaves behind; how it sends. */
+int stack_membership(struct socket *s, int level, int name, const void *value, uint32_t len);
+void stack_leave_all(struct stack_sock *k);
+void stack_apply_multicast(const struct inet_sock *i, struct udp_pcb *pcb);
+bool stack_is_group(const uint8_t addr[16]);
 void stack_apply_options(struct socket *s); /* those that act in the stack */
 int stack_setsockopt(struct socket *s, int level, int name, const void *value, uint32_t len);
 int stack_getsockopt(struct socket *s, int level, int name, void *buf, uint32_t *len);

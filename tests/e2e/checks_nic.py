@@ -302,6 +302,40 @@ for another: not seen
         require(result == b'', f'anybody may look at frames: {result!r}')
 
 
+GROUPS = os.path.join(runner.TOP, 'tests/e2e/data/groups.py')
+
+
+@check()
+def nic_groups(settings, log):
+    """Multicast groups both ways and among ourselves, and packets with a header of the program's own; calls as they answer natively."""
+    share = '--bind', f'{os.path.dirname(GROUPS)}:/data', '/usr/bin/python3', '/data/groups.py'
+    with lab(log) as made:
+        for family in '-4', '-6':
+            made.run('ip', family, 'route', 'add', 'default', 'dev', 'tap0')
+        made.run('ip', '-6', 'route', 'add', 'ff00::/8', 'dev', 'tap0')
+        native = made.run('/usr/bin/python3', GROUPS, 'calls')
+        inside = made.vmm(settings, *share, 'calls')
+        diff = list(difflib.unified_diff(native.decode().splitlines(), inside.decode().splitlines(), 'native', 'vm', lineterm=''))
+        require(not diff, '\n'.join(diff))
+        index = made.run('ip', '-o', 'link', 'show', 'tap0').split(b':')[0].decode()
+        for group in '239.1.2.3', 'ff15::77':
+            for hears, asks in (True, False), (False, True), (True, True):
+                command = [settings.vmm, '--nic', f'tap=tap0,{STATIC}', *share] if hears else ['/usr/bin/python3', GROUPS]
+                if hears and asks:
+                    out = made.vmm(settings, '--bind', f'{os.path.dirname(GROUPS)}:/data', '/bin/sh', '-c',
+                                   f'python3 /data/groups.py hear {group} 5000 >/tmp/heard & until [ -s /tmp/heard ]; do sleep 0.05; done; '
+                                   f'python3 /data/groups.py say {group} 5000')
+                else:
+                    server = made.start(*command, 'hear', group, '5000', *([] if hears else [index]))
+                    require(server.stdout.readline() == b'ready\n', f'{group}: nobody hears')
+                    out = made.vmm(settings, *share, 'say', group, '5000') if asks else \
+                        made.run('/usr/bin/python3', GROUPS, 'say', group, '5000', index)
+                    server.wait()
+                require(out == b"[b'olleh', b'olleh']\n", f'{group}, hears {hears}, asks {asks}: {out!r}')
+        out = made.vmm(settings, *share, 'header', HOST)
+        require(out == b'1 True True\n', f'a header of our own: {out!r}')
+
+
 # --- passt ---
 
 GATEWAY, GATEWAY6 = '10.77.0.254', 'fd77::fe'

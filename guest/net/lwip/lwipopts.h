@@ -29,7 +29,7 @@
 #define LWIP_UDP 1
 #define LWIP_TCP 1
 #define LWIP_ICMP 1
-#define LWIP_IGMP 0
+#define LWIP_IGMP 1
 #define LWIP_DHCP 1
 #define DHCP_DOES_ARP_CHECK 0 /* it takes a second of each start; the server has looked */
 #define LWIP_DHCP_MAX_DNS_SERVERS 3
@@ -37,7 +37,7 @@
 #define LWIP_DNS 0
 #endif
 #define LWIP_IPV6_DHCP6 0
-#define LWIP_IPV6_MLD 0
+#define LWIP_IPV6_MLD 1
 #define LWIP_IPV6_NUM_ADDRESSES 4
 #define LWIP_IPV6_DUP_DETECT_ATTEMPTS 0 /* as above */
 #define LWIP_ND6_NUM_NEIGHBORS 64
@@ -52,11 +52,12 @@
 #define IP_REASSEMBLY 1
 #define IPV6_FRAG_COPYHEADER 1
 #define IP_SOF_BROADCAST 0 /* inet_route() looks at SO_BROADCAST */
+#define SO_REUSE_RXTOALL 1 /* each of several members has a copy */
 #define SO_REUSE 1         /* who may have which port is for the shim's table to say */
 #define LWIP_NETIF_HOSTNAME 1
 #define LWIP_NETIF_STATUS_CALLBACK 1
 #define LWIP_HAVE_LOOPIF 0
-#define LWIP_NETIF_LOOPBACK 0
+#define LWIP_NETIF_LOOPBACK 1 /* for groups that both ends are in */
 #define LWIP_TCP_KEEPALIVE 1
 
 /* What checksums can be left to the device is said for each frame. */
