@@ -29,6 +29,7 @@
 #define DHCP_WAIT_NS (15 * NSEC_PER_SEC)
 #define DRAIN_NS (10 * NSEC_PER_SEC)
 #define DRAIN_HURRY_NS (NSEC_PER_SEC / 2)
+#define DRAIN_FRAMES_NS (NSEC_PER_SEC / 2)
 #define DNS_MAX 3
 #define ARPHRD_ETHER 1
 
@@ -187,6 +188,7 @@ void stack_receive(struct virtio_net *net UNUSED, const struct virtio_net_hdr_v1
     }
     say_checksums(header);
     stack_watch(p, false);
+    stack_hears(p);
     if (!for_us(p->payload)) {
         pbuf_free(p);
         stack_done();
@@ -200,6 +202,7 @@ void stack_receive(struct virtio_net *net UNUSED, const struct virtio_net_hdr_v1
 static err_t link_output(struct netif *n UNUSED, struct pbuf *p)
 {
     stack_watch(p, true);
+    stack_asks(p);
     return (err_t)frame_output(device, p);
 }
 
@@ -351,6 +354,7 @@ void stack_add_device(struct virtio_net *net)
     }
     device = net;
     timer.fire = timer_fired;
+    stack_neighbours_init();
     lwip_init();
     netif_add_noaddr(&interface, NULL, interface_init, ethernet_input);
     netif_set_default(&interface);
@@ -482,6 +486,12 @@ static bool unsent(void)
     return false;
 }
 
+static bool frames_wait(void)
+{
+    virtio_reap(&device->tx);
+    return device->tx.out > 0;
+}
+
 void stack_drain(bool hurry)
 {
     uint64_t deadline = clock_mono_ns() + (hurry ? DRAIN_HURRY_NS : DRAIN_NS);
@@ -490,5 +500,9 @@ void stack_drain(bool hurry)
         return;
     stack_done();
     while (unsent() && clock_mono_ns() < deadline)
+        thread_park(clock_mono_ns() + NSEC_PER_MSEC, false);
+    /* Datagrams that wait for a neighbour's address, or for the device. */
+    deadline = clock_mono_ns() + DRAIN_FRAMES_NS;
+    while ((stack_is_asking() || frames_wait()) && clock_mono_ns() < deadline)
         thread_park(clock_mono_ns() + NSEC_PER_MSEC, false);
 }

@@ -109,6 +109,7 @@ static ssize_t send_outside(struct socket *s, struct socket_msg *msg, const stru
     if (is_err(p))
         return ptr_err(p);
     addr_to_lwip(to->addr, &dst);
+    k->sent_ns = clock_mono_ns();
     err = stack_errno(udp_sendto(k->udp, p, &dst, to->port));
     pbuf_free(p);
     stack_done();

@@ -55,6 +55,7 @@ struct stack_sock {
     struct send_chunk *tx_pinned;    /* somebody copies into it */
     uint32_t tx_len;
     bool delayed;            /* accepted by the stack beyond the backlog */
+    uint64_t sent_ns;        /* datagrams: the last */
     struct list memberships; /* datagrams: multicast groups that it is in */
 };
 
@@ -76,6 +77,11 @@ struct socket *stack_raw_socket(int family, int protocol);
 struct socket *stack_packet_socket(int type, int protocol);
 /* A frame goes in or out: to those who look at all. */
 void stack_watch(const struct pbuf *frame, bool outgoing);
+/* Neighbours that don't answer: called with each frame of the stack's, and with each that comes. */
+void stack_neighbours_init(void);
+void stack_asks(const struct pbuf *frame);
+void stack_hears(const struct pbuf *frame);
+bool stack_is_asking(void);
 int stack_send_frame(struct pbuf *p); /* as it is. An err_t */
 void stack_set_promiscuous(bool on);
 const struct netdev *stack_netdev(void);

@@ -302,6 +302,36 @@ for another: not seen
         require(result == b'', f'anybody may look at frames: {result!r}')
 
 
+UNREACHABLE = '''
+import errno, socket, time
+for kind, last in (socket.SOCK_STREAM, '200'), (socket.SOCK_DGRAM, '201'):
+    for family, address in (socket.AF_INET, '10.77.0.' + last), (socket.AF_INET6, 'fd77::' + last):
+        s = socket.socket(family, kind)
+        s.settimeout(20)
+        begin = time.monotonic()
+        try:
+            s.connect((address, 9))
+            s.send(b'x')
+            s.recv(1)
+        except OSError as e:
+            print(errno.errorcode.get(e.errno), 2 < time.monotonic() - begin < 10)
+'''
+
+
+@check()
+def nic_unreachable(settings, log):
+    """A neighbour that isn't there: EHOSTUNREACH, in about as long as natively."""
+    with lab(log) as made:
+        out = made.vmm(settings, '/usr/bin/python3', '-c', UNREACHABLE)
+        require(out == b'EHOSTUNREACH True\n' * 4, f'{out!r}')
+        # a datagram isn't lost because its sender ends before the neighbour has answered
+        server = made.start(sys.executable, '-c', 'import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n'
+                            's.bind(("", 7))\nprint("ready", flush=True)\nprint(s.recv(9).decode(), flush=True)')
+        require(server.stdout.readline() == b'ready\n', 'no server')
+        made.vmm(settings, '/usr/bin/python3', '-c', f'import socket; socket.socket(2, 2).sendto(b"last", ("{HOST}", 7))')
+        require(server.stdout.readline() == b'last\n', 'the datagram is lost')
+
+
 GROUPS = os.path.join(runner.TOP, 'tests/e2e/data/groups.py')
 
 
