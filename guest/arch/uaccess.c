@@ -1,6 +1,8 @@
 /* Checked access to the app's memory: the range checks around uaccess.S. */
 #include "arch/uaccess.h"
 
+#include "lib/string.h"
+
 size_t user_copy(void *dst, const void *src, size_t n);
 size_t user_clear(void *dst, size_t n);
 int user_word_load(const uint32_t *addr, uint32_t *ret);
@@ -72,4 +74,22 @@ long user_xchg32(uaddr_t addr, uint32_t value, uint32_t *ret_old)
 long user_xadd32(uaddr_t addr, uint32_t value, uint32_t *ret_old)
 {
     return access_ok(addr, 4) ? user_word_xadd((uint32_t *)addr, value, ret_old) : -EFAULT;
+}
+
+long copy_struct_from_user(void *dst, size_t dst_size, uaddr_t src, size_t size)
+{
+    uint8_t rest[64];
+
+    for (size_t done = dst_size; done < size;) {
+        size_t n = MIN(size - done, sizeof(rest));
+
+        if (copy_from_user(rest, src + done, n) < 0)
+            return -EFAULT;
+        for (size_t i = 0; i < n; i++)
+            if (rest[i])
+                return -E2BIG;
+        done += n;
+    }
+    memset(dst, 0, dst_size);
+    return copy_from_user(dst, src, MIN(size, dst_size));
 }

@@ -32,6 +32,12 @@ long user_cmpxchg32(uaddr_t addr, uint32_t expected, uint32_t desired, uint32_t 
 long user_xchg32(uaddr_t addr, uint32_t value, uint32_t *ret_old);
 long user_xadd32(uaddr_t addr, uint32_t value, uint32_t *ret_old);
 
+/*
+ * A struct that may be longer or shorter than ours, as clone3(2) and its like take: what the app's lacks is zero, what it has more must
+ * be (E2BIG). The caller has checked size against PAGE_SIZE.
+ */
+long copy_struct_from_user(void *dst, size_t dst_size, uaddr_t src, size_t size);
+
 #define get_user(x, addr) copy_from_user(&(x), (addr), sizeof(x))
 #define put_user(x, addr) copy_to_user((addr), &(x), sizeof(x))
 

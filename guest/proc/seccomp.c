@@ -4,11 +4,13 @@
  */
 #include "proc/seccomp.h"
 
+#include "fs/fdtable.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "proc/bpf.h"
 #include "proc/exit.h"
 #include "proc/ptrace.h"
+#include "proc/seccomp_notify.h"
 #include "proc/signal.h"
 #include "sys/syscall.h"
 
@@ -21,13 +23,14 @@
 #define ERRNO_MAX 4095u
 #define FLAGS_KNOWN                                                                                \
     (SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW |        \
-     SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+     SECCOMP_FILTER_FLAG_TSYNC_ESRCH | SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
 
 struct seccomp_filter {
     uint32_t refs;
     uint32_t count;          /* instructions */
     uint32_t path_count;     /* with all before it */
     struct seccomp_filter *prev; /* a reference */
+    struct seccomp_listener *listener; /* NULL: none */
     struct sock_filter program[];
 };
 
@@ -39,6 +42,8 @@ static void filter_put(struct seccomp_filter *f)
 
     for (; f && --f->refs == 0; f = prev) {
         prev = f->prev;
+        if (f->listener)
+            seccomp_listener_orphan(f->listener);
         kfree(f);
     }
 }
@@ -68,15 +73,20 @@ uint32_t seccomp_filter_count(const struct thread *t)
 
 /* --- a call is made --- */
 
-static uint32_t run_filters(const struct seccomp_filter *f, const struct seccomp_data *data)
+/* *ret_filter: whose answer it is; NULL: nobody's. */
+static uint32_t run_filters(struct seccomp_filter *f, const struct seccomp_data *data, struct seccomp_filter **ret_filter)
 {
     uint32_t result = SECCOMP_RET_ALLOW;
+
+    *ret_filter = NULL;
 
     for (; f; f = f->prev) {
         uint32_t r = bpf_run(f->program, data);
 
-        if ((int32_t)(r & SECCOMP_RET_ACTION_FULL) < (int32_t)(result & SECCOMP_RET_ACTION_FULL))
+        if ((int32_t)(r & SECCOMP_RET_ACTION_FULL) < (int32_t)(result & SECCOMP_RET_ACTION_FULL)) {
             result = r;
+            *ret_filter = f;
+        }
     }
     return result;
 }
@@ -119,20 +129,29 @@ static bool strict_allows(uint64_t nr)
     return nr == __NR_read || nr == __NR_write || nr == __NR_exit || nr == __NR_rt_sigreturn;
 }
 
-static uint32_t filters_say(const struct regs *regs)
+static struct seccomp_data call_data(const struct regs *regs)
 {
-    const struct seccomp_data data = {
+    return (struct seccomp_data){
         .nr = (int)regs->orig_rax,
         .arch = AUDIT_ARCH_X86_64,
         .instruction_pointer = regs->rip,
         .args = { regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9 },
     };
+}
 
-    return run_filters(current->seccomp, &data);
+/* A filter without a listener doesn't get its calls answered. */
+static bool ask_listener(const struct seccomp_filter *f, const struct seccomp_data *data, long *ret)
+{
+    if (f->listener)
+        return seccomp_notify(f->listener, data, ret);
+    *ret = -ENOSYS;
+    return false;
 }
 
 bool seccomp_allows(struct regs *regs, long *ret)
 {
+    struct seccomp_filter *filter;
+    struct seccomp_data data;
     bool traced = false;
     uint32_t result;
 
@@ -143,7 +162,8 @@ bool seccomp_allows(struct regs *regs, long *ret)
         return true;
     }
 again:
-    result = filters_say(regs);
+    data = call_data(regs);
+    result = run_filters(current->seccomp, &data, &filter);
     switch (result & SECCOMP_RET_ACTION_FULL) {
     case SECCOMP_RET_ALLOW:
     case SECCOMP_RET_LOG:
@@ -161,9 +181,8 @@ again:
         if (ptrace_seccomp(regs, result & SECCOMP_RET_DATA, ret))
             goto again; /* its tracer may have made another call of it */
         return false;
-    case SECCOMP_RET_USER_NOTIF: /* nobody listens */
-        *ret = -ENOSYS;
-        return false;
+    case SECCOMP_RET_USER_NOTIF:
+        return ask_listener(filter, &data, ret);
     default:
         kill(regs, (result & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_KILL_THREAD);
         return false;
@@ -247,29 +266,72 @@ static long check_installing(uint32_t flags)
     return flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH ? -ESRCH : other->tid;
 }
 
-static long install(uint32_t flags, uaddr_t args)
+static bool flags_are_valid(uint32_t flags)
 {
-    struct seccomp_filter *f;
+    if (flags & ~(uint32_t)FLAGS_KNOWN)
+        return false;
+    if (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) /* what is returned must tell a thread from a descriptor */
+        return !(flags & SECCOMP_FILTER_FLAG_TSYNC) || (flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH);
+    return !(flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+}
+
+static bool has_listener(const struct seccomp_filter *f)
+{
+    for (; f && !f->listener; f = f->prev)
+        ;
+    return f != NULL;
+}
+
+/* Takes f on success. */
+static long attach(struct seccomp_filter *f, uint32_t flags)
+{
     uint32_t before = current->seccomp ? current->seccomp->path_count : 0;
     long ret;
 
-    if (flags & ~(uint32_t)FLAGS_KNOWN)
-        return -EINVAL;
-    f = filter_fetch(args);
-    if (is_err(f))
-        return ptr_err(f);
     f->path_count = before + f->count + FILTER_PENALTY;
     ret = f->path_count > PATH_MAX_INSTRUCTIONS ? -ENOMEM : check_installing(flags);
-    if (ret != 0) {
-        kfree(f);
+    if (ret != 0)
         return ret;
-    }
     f->prev = current->seccomp;
     current->seccomp = f;
     current->seccomp_mode = SECCOMP_MODE_FILTER;
     if (flags & SECCOMP_FILTER_FLAG_TSYNC)
         synchronise_threads();
     return 0;
+}
+
+/* Returns the descriptor. */
+static long attach_with_listener(struct seccomp_filter *f, uint32_t flags)
+{
+    struct file *file = seccomp_listener_create(&f->listener, flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    int fd = is_err(file) ? (int)ptr_err(file) : fd_reserve(0, true);
+    long ret = fd < 0 ? fd : has_listener(current->seccomp) ? -EBUSY : attach(f, flags);
+
+    if (ret == 0) {
+        fd_fill(fd, file);
+        return fd;
+    }
+    if (fd >= 0)
+        fd_unreserve(fd);
+    if (!is_err(file))
+        file_put(file); /* which clears f->listener */
+    return ret;
+}
+
+static long install(uint32_t flags, uaddr_t args)
+{
+    struct seccomp_filter *f;
+    long ret;
+
+    if (!flags_are_valid(flags))
+        return -EINVAL;
+    f = filter_fetch(args);
+    if (is_err(f))
+        return ptr_err(f);
+    ret = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER ? attach_with_listener(f, flags) : attach(f, flags);
+    if (current->seccomp != f)
+        kfree(f);
+    return ret;
 }
 
 static long set_strict(void)
@@ -291,6 +353,7 @@ static long action_available(uaddr_t addr)
     case SECCOMP_RET_KILL_THREAD:
     case SECCOMP_RET_TRAP:
     case SECCOMP_RET_ERRNO:
+    case SECCOMP_RET_USER_NOTIF:
     case SECCOMP_RET_TRACE:
     case SECCOMP_RET_LOG:
     case SECCOMP_RET_ALLOW:
@@ -298,6 +361,15 @@ static long action_available(uaddr_t addr)
     default:
         return -EOPNOTSUPP;
     }
+}
+
+static long notification_sizes(uaddr_t addr)
+{
+    const struct seccomp_notif_sizes sizes = {
+        sizeof(struct seccomp_notif), sizeof(struct seccomp_notif_resp), sizeof(struct seccomp_data)
+    };
+
+    return put_user(sizes, addr);
 }
 
 long seccomp_operation(uint32_t operation, uint32_t flags, uaddr_t args)
@@ -309,6 +381,8 @@ long seccomp_operation(uint32_t operation, uint32_t flags, uaddr_t args)
         return install(flags, args);
     case SECCOMP_GET_ACTION_AVAIL:
         return flags ? -EINVAL : action_available(args);
+    case SECCOMP_GET_NOTIF_SIZES:
+        return flags ? -EINVAL : notification_sizes(args);
     default:
         return -EINVAL;
     }

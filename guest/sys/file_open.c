@@ -54,29 +54,13 @@ SYSCALL_DEFINE2(creat, uaddr_t, path, uint32_t, mode)
     return open_classic(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
 }
 
-/* openat2(2): a struct that may be longer or shorter than ours; what we don't know must be zero. */
 static long copy_how(struct open_how *how, uaddr_t addr, size_t size)
 {
-    uint8_t rest[64];
-
     if (size < sizeof(*how))
         return -EINVAL;
     if (size > PAGE_SIZE)
         return -E2BIG;
-    if (copy_from_user(how, addr, sizeof(*how)) < 0)
-        return -EFAULT;
-    for (size_t done = sizeof(*how); done < size;) {
-        size_t n = MIN(size - done, sizeof(rest));
-
-        if (copy_from_user(rest, addr + done, n) < 0)
-            return -EFAULT;
-        for (size_t i = 0; i < n; i++) {
-            if (rest[i])
-                return -E2BIG;
-        }
-        done += n;
-    }
-    return 0;
+    return copy_struct_from_user(how, sizeof(*how), addr, size);
 }
 
 static long check_how(const struct open_how *how)

@@ -170,22 +170,13 @@ static long read_attr(uaddr_t addr, struct sched_attr *attr)
 {
     uint32_t size;
 
-    memset(attr, 0, sizeof(*attr));
     if (get_user(size, addr) < 0)
         return -EFAULT;
     if (size == 0)
         size = SCHED_ATTR_SIZE_MIN;
     if (size < SCHED_ATTR_SIZE_MIN || size > PAGE_SIZE)
         return -E2BIG;
-    for (uint32_t i = sizeof(*attr); i < size; i++) {
-        uint8_t byte;
-
-        if (get_user(byte, addr + i) < 0)
-            return -EFAULT;
-        if (byte)
-            return -E2BIG;
-    }
-    return copy_from_user(attr, addr, MIN(size, sizeof(*attr)));
+    return copy_struct_from_user(attr, sizeof(*attr), addr, size);
 }
 
 static long set_nice(struct thread *t, int nice);

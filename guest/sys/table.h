@@ -327,7 +327,7 @@
     X(314, sched_setattr, PART, "no SCHED_DEADLINE: EINVAL") \
     X(315, sched_getattr, FULL) \
     X(316, renameat2, FULL) \
-    X(317, seccomp, PART, "no user notification: EINVAL") \
+    X(317, seccomp, FULL) \
     X(318, getrandom, FULL) \
     X(319, memfd_create, PART, "no MFD_HUGETLB: EINVAL") \
     X(320, kexec_file_load, REFUSED, EPERM, "no code is loaded into the shim") \

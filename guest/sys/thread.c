@@ -46,23 +46,13 @@ SYSCALL_DEFINE0(vfork)
     return clone_current(&rq);
 }
 
-/* A struct of an unknown size: what is beyond ours must be zero (clone3(2), E2BIG). */
 static long copy_clone_args(struct clone_args *args, uaddr_t addr, size_t size)
 {
-    memset(args, 0, sizeof(*args));
     if (size > PAGE_SIZE)
         return -E2BIG;
     if (size < CLONE_ARGS_SIZE_VER0)
         return -EINVAL;
-    for (size_t i = sizeof(*args); i < size; i++) {
-        uint8_t byte;
-
-        if (get_user(byte, addr + i) < 0)
-            return -EFAULT;
-        if (byte)
-            return -E2BIG;
-    }
-    return copy_from_user(args, addr, MIN(size, sizeof(*args)));
+    return copy_struct_from_user(args, sizeof(*args), addr, size);
 }
 
 /* set_tid: one level, as there is one PID namespace. */
