@@ -216,6 +216,8 @@ static void app_exception(struct regs *regs, uint64_t vector)
         break;
     case VECTOR_DB:
         regs->rflags &= ~(uint64_t)RFLAGS_RF;
+        if (current->trace && ptrace_step_goes_on(regs))
+            break;
         signal_force_fault(SIGTRAP, TRAP_TRACE, regs->rip, (int)vector, regs->error);
         break;
     case VECTOR_BP:

@@ -5,6 +5,8 @@
 #include "proc/ptrace.h"
 
 #include "arch/cpu.h"
+#include "arch/insn.h"
+#include "arch/uaccess.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "proc/clone.h"
@@ -105,14 +107,21 @@ static void syscall_stop(enum trace_stop kind)
     send_injected(stop(kind, code, &info));
 }
 
+static bool steps(const struct trace *tr)
+{
+    return tr->run == TRACE_RUN_STEP || tr->run == TRACE_RUN_BLOCK;
+}
+
 bool ptrace_syscall_enter(struct regs *regs)
 {
-    if (current->trace->run != TRACE_RUN_SYSCALL)
+    bool emulate = current->trace->emulate;
+
+    if (current->trace->run != TRACE_RUN_SYSCALL && !emulate)
         return true;
     regs->rax = (uint64_t)-ENOSYS;
     syscall_stop(TRACE_STOP_ENTRY);
     if (!signal_deadly_pending(current))
-        return regs->orig_rax != NO_SYSCALL;
+        return regs->orig_rax != NO_SYSCALL && !emulate;
     regs->rax = (uint64_t)-EINTR;
     return false;
 }
@@ -121,7 +130,7 @@ void ptrace_syscall_exit(struct regs *regs)
 {
     const struct trace *tr = current->trace;
 
-    if (tr->run == TRACE_RUN_STEP)
+    if (steps(tr) && !tr->emulate)
         signal_force_fault(SIGTRAP, TRAP_BRKPT, regs->rip, 1, 0);
     else if (tr->run == TRACE_RUN_SYSCALL)
         syscall_stop(TRACE_STOP_EXIT);
@@ -283,8 +292,31 @@ void ptrace_handler_begun(void)
 {
     siginfo_t info = trap_info(SIGTRAP);
 
-    if (current->trace->run == TRACE_RUN_STEP)
+    if (steps(current->trace))
         send_injected(stop(TRACE_STOP_EVENT, SIGTRAP, &info));
+}
+
+/*
+ * There is no telling the CPU to stop at branches only (that takes an MSR), so the tracee is stepped, and each instruction looked at that
+ * it has done. A string instruction is stepped once for each repetition.
+ */
+bool ptrace_step_goes_on(const struct regs *regs)
+{
+    struct trace *tr = current->trace;
+    uint64_t begin = tr->step_rip;
+    uint8_t code[INSN_MAX];
+    struct insn insn;
+    size_t n = sizeof(code);
+
+    if (tr->run != TRACE_RUN_BLOCK)
+        return false;
+    n -= copy_from_user_partial(code, begin, n);
+    if (!insn_decode(code, n, &insn) || insn.kind == INSN_LEAVES)
+        return false;
+    if (regs->rip != begin + insn.size && (regs->rip != begin || insn.kind != INSN_OTHER))
+        return false;
+    tr->step_rip = regs->rip;
+    return true;
 }
 
 /* --- attaching --- */
@@ -385,13 +417,15 @@ void ptrace_detach(struct thread *t, int signo)
     let_go(t, signo);
 }
 
-void ptrace_resume(struct thread *t, enum trace_run run, int signo)
+void ptrace_resume(struct thread *t, enum trace_run run, bool emulate, int signo)
 {
     struct trace *tr = t->trace;
 
     clear_step(t);
     tr->run = run;
-    if (run == TRACE_RUN_STEP) {
+    tr->emulate = emulate;
+    tr->step_rip = t->regs->rip;
+    if (steps(tr)) {
         tr->own_tf = !(t->regs->rflags & RFLAGS_TF);
         t->regs->rflags |= RFLAGS_TF;
     }

@@ -17,7 +17,7 @@ enum trace_stop {
     TRACE_STOP_GROUP, /* job control's, of a tracee that was attached the old way */
 };
 
-enum trace_run { TRACE_RUN, TRACE_RUN_SYSCALL, TRACE_RUN_STEP };
+enum trace_run { TRACE_RUN, TRACE_RUN_SYSCALL, TRACE_RUN_STEP, TRACE_RUN_BLOCK };
 
 struct trace {
     struct list node; /* of tracer->tracees */
@@ -31,6 +31,8 @@ struct trace {
     bool reported;  /* a wait call has told of the stop */
     bool listening; /* PTRACE_LISTEN: stopped, but out of the tracer's hands */
     enum trace_run run;
+    bool emulate;   /* PTRACE_SYSEMU: calls are left out */
+    uint64_t step_rip; /* TRACE_RUN_BLOCK: the instruction that is being stepped over */
     bool trap_wanted; /* stop with PTRACE_EVENT_STOP as soon as possible */
     bool past_group_stop; /* it goes on though its process is stopped */
     bool own_tf;          /* the trap flag is ours, not the program's */
@@ -53,6 +55,9 @@ void ptrace_trap(void);
 
 /* A signal is about to be delivered; *info may become another. False: it is dropped. */
 bool ptrace_signal(siginfo_t *info);
+
+/* A step has ended. True: it is one of many (PTRACE_SINGLEBLOCK), and nobody needs to know. */
+bool ptrace_step_goes_on(const struct regs *regs);
 
 /* A handler's frame is about to be made (the program's flags go into it), and has been: a step ends there. */
 void ptrace_handler_begins(void);
@@ -82,7 +87,7 @@ int ptrace_tracer_pid(const struct thread *t);
 bool ptrace_may_access(const struct process *p); /* read and change its memory; ptrace(2), "access mode checking" */
 long ptrace_attach(struct thread *t, struct thread *tracer, bool seize, uint32_t options);
 void ptrace_detach(struct thread *t, int signo);
-void ptrace_resume(struct thread *t, enum trace_run run, int signo);
+void ptrace_resume(struct thread *t, enum trace_run run, bool emulate, int signo);
 long ptrace_interrupt(struct thread *t);
 
 /* Registers (ptrace_regs.c). type: NT_*. *size: of the buffer in, of what was copied out. */

@@ -17,6 +17,9 @@
 #define PTRACE_GETFPREGS 14
 #define PTRACE_SETFPREGS 15
 #define PTRACE_ARCH_PRCTL 30
+#define PTRACE_SYSEMU 31
+#define PTRACE_SYSEMU_SINGLESTEP 32
+#define PTRACE_SINGLEBLOCK 33
 
 #define USER_REGS_SIZE 216u
 #define FPREGS_SIZE 512u
@@ -215,11 +218,11 @@ static bool valid_signal(uint64_t signo)
     return signo <= SIGNAL_COUNT;
 }
 
-static long resume(struct thread *t, enum trace_run run, uint64_t signo)
+static long resume(struct thread *t, enum trace_run run, bool emulate, uint64_t signo)
 {
     if (!valid_signal(signo))
         return -EIO;
-    ptrace_resume(t, run, (int)signo);
+    ptrace_resume(t, run, emulate, (int)signo);
     return 0;
 }
 
@@ -247,7 +250,7 @@ static long listen(struct trace *tr)
     tr->listening = true;
     tr->stop = TRACE_STOP_NONE;
     if (tr->trap_wanted) /* there is something already */
-        ptrace_resume(tr->tracee, tr->run, 0);
+        ptrace_resume(tr->tracee, tr->run, tr->emulate, 0);
     return 0;
 }
 
@@ -298,11 +301,17 @@ static long request_stopped(struct thread *t, long request, uint64_t addr, uint6
     case PTRACE_SETOPTIONS:
         return set_options(tr, data);
     case PTRACE_CONT:
-        return resume(t, TRACE_RUN, data);
+        return resume(t, TRACE_RUN, false, data);
     case PTRACE_SYSCALL:
-        return resume(t, TRACE_RUN_SYSCALL, data);
+        return resume(t, TRACE_RUN_SYSCALL, false, data);
     case PTRACE_SINGLESTEP:
-        return resume(t, TRACE_RUN_STEP, data);
+        return resume(t, TRACE_RUN_STEP, false, data);
+    case PTRACE_SINGLEBLOCK:
+        return resume(t, TRACE_RUN_BLOCK, false, data);
+    case PTRACE_SYSEMU:
+        return resume(t, TRACE_RUN, true, data);
+    case PTRACE_SYSEMU_SINGLESTEP:
+        return resume(t, TRACE_RUN_STEP, true, data);
     case PTRACE_DETACH:
         return detach(t, data);
     case PTRACE_LISTEN:

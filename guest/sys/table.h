@@ -111,7 +111,7 @@
     X(98, getrusage, FULL) \
     X(99, sysinfo, FULL) \
     X(100, times, FULL) \
-    X(101, ptrace, PART, "no debug registers, no PTRACE_SYSEMU, no single-step over blocks") \
+    X(101, ptrace, PART, "no debug registers: EIO") \
     X(102, getuid, FULL) \
     X(103, syslog, REFUSED, EPERM, "there is no kernel log inside") \
     X(104, getgid, FULL) \

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <elf.h>
 #include <linux/ptrace.h>
@@ -377,6 +378,101 @@ static void test_steps(void)
     wait_end(3 << 8);
 }
 
+/* --- calls that the tracer makes instead (PTRACE_SYSEMU) --- */
+
+#ifndef PTRACE_SYSEMU
+#define PTRACE_SYSEMU 31
+#define PTRACE_SYSEMU_SINGLESTEP 32
+#endif
+#define PTRACE_SINGLEBLOCK_ 33
+
+static void body_emulated(void)
+{
+    long a = syscall(SYS_getppid), b = syscall(0x8765, 1, 2, 3), c = syscall(SYS_getpgid, 0);
+
+    _exit(a == 4711 && b == 6 && c == getpgrp() ? 0 : 1);
+}
+
+static void test_emulated(void)
+{
+    check_section("emulated calls");
+    start(body_emulated);
+    CHECK_EQUAL(request(PTRACE_SETOPTIONS, 0, PTRACE_O_TRACESYSGOOD), 0);
+    CHECK_EQUAL(request(PTRACE_SYSEMU, 0, 99), -1); /* no such signal */
+    CHECK_EQUAL(request(PTRACE_SYSEMU, 0, 0), 0);
+    wait_stop(SIGTRAP | 0x80);
+    CHECK_EQUAL(word(REG(orig_rax)), SYS_getppid);
+    CHECK_EQUAL(word(REG(rax)), -ENOSYS);
+    CHECK_EQUAL(request(PTRACE_POKEUSER, REG(rax), 4711), 0);
+    CHECK_EQUAL(request(PTRACE_SYSEMU, 0, 0), 0); /* no stop at the end of a call that wasn't made */
+    wait_stop(SIGTRAP | 0x80);
+    CHECK_EQUAL(word(REG(orig_rax)), 0x8765);
+    CHECK_EQUAL(request(PTRACE_POKEUSER, REG(rax), word(REG(rdi)) + word(REG(rsi)) + word(REG(rdx))), 0);
+    CHECK_EQUAL(request(PTRACE_SYSCALL, 0, 0), 0); /* the call at hand stays left out, but its end is told */
+    wait_stop(SIGTRAP | 0x80);
+    CHECK_EQUAL(word(REG(rax)), 6);
+    CHECK_EQUAL(request(PTRACE_SYSEMU_SINGLESTEP, 0, 0), 0);
+    wait_stop(SIGTRAP);
+    CHECK_EQUAL(request(PTRACE_CONT, 0, 0), 0);
+    wait_end(0);
+}
+
+/* --- block steps (PTRACE_SINGLEBLOCK) --- */
+
+extern const char block_loop[], block_end[], block_callee[], block_back[];
+
+static void body_blocks(void)
+{
+    static char buffer[8];
+
+    __asm__ volatile("mov $3, %%ecx\n"
+                     "int3\n"
+                     "block_loop: nop\n nop\n"
+                     "dec %%ecx\n"
+                     "jnz block_loop\n"
+                     "nop\n"
+                     "jmp 1f\n"
+                     "nop\n"
+                     "1: call block_callee\n"
+                     "block_back: jc block_back\n"
+                     "block_end: jmp block_end\n"
+                     "block_callee: mov $4, %%ecx\n rep; stosb\n clc\n ret\n"
+                     : : "D"(buffer) : "rcx", "rax", "memory");
+}
+
+/* A kernel in a VM may know nothing of branches (IA32_DEBUGCTL.BTF) and stop everywhere; the shim's does. */
+static bool in_the_vm(void)
+{
+    struct utsname name;
+
+    uname(&name);
+    return strstr(name.version, "vmm");
+}
+
+static void test_blocks(void)
+{
+    const char *wanted[] = { block_loop, block_loop, NULL, block_callee, block_back, block_end, block_end };
+    bool everywhere = false;
+    long rip;
+
+    check_section("block steps");
+    start(body_blocks);
+    CHECK_EQUAL(request(PTRACE_CONT, 0, 0), 0);
+    wait_stop(SIGTRAP);
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        CHECK_EQUAL(request(PTRACE_SINGLEBLOCK_, 0, 0), 0);
+        if (!wait_stop(SIGTRAP))
+            break;
+        rip = word(REG(rip));
+        if (i == 0 && rip == (long)block_loop + 1 && !in_the_vm())
+            everywhere = true;
+        if (wanted[i])
+            CHECK(everywhere || rip == (long)wanted[i]);
+    }
+    kill(child, SIGKILL);
+    wait_end(SIGKILL);
+}
+
 /* --- fork, exec, exit --- */
 
 static void body_family(void)
@@ -697,6 +793,8 @@ int main(void)
     test_blocking();
     test_registers();
     test_steps();
+    test_emulated();
+    test_blocks();
     test_family();
     test_threads();
     test_attach();
