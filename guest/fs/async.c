@@ -118,6 +118,11 @@ int async_signo(const struct file *f)
 
 /* --- sending --- */
 
+/* Why a signal is sent, and about which descriptor. */
+struct news {
+    int reason, fd;
+};
+
 /* By reason, from POLL_IN: what si_band says (sigaction(2)). */
 static const uint32_t bands[] = {
     EPOLLIN | EPOLLRDNORM,
@@ -147,7 +152,7 @@ static void plain_info(siginfo_t *info, int signo)
  * With F_SETSIG the signal says what and where. Codes of signals that have codes of their own can't be told from theirs, so
  * those get SI_SIGIO. A queue that is full makes it a plain SIGIO.
  */
-static void tell_process(const struct async *a, struct process *p, struct thread *only, int reason)
+static void tell_process(const struct async *a, struct process *p, struct thread *only, struct news news)
 {
     const sigset own_codes = SIGNALS_OF_FAULTS | SIGNAL_BIT(SIGCHLD);
     siginfo_t info;
@@ -157,9 +162,9 @@ static void tell_process(const struct async *a, struct process *p, struct thread
     if (a->signo) {
         memset(&info, 0, sizeof(info));
         info.si_signo = a->signo;
-        info.si_code = own_codes & SIGNAL_BIT(a->signo) ? SI_SIGIO : reason;
-        info.si_band = bands[reason - POLL_IN];
-        info.si_fd = a->fd;
+        info.si_code = own_codes & SIGNAL_BIT(a->signo) ? SI_SIGIO : news.reason;
+        info.si_band = bands[news.reason - POLL_IN];
+        info.si_fd = news.fd;
         if (signal_send(p, only, &info) == 0)
             return;
     }
@@ -167,7 +172,7 @@ static void tell_process(const struct async *a, struct process *p, struct thread
     signal_send(p, only, &info);
 }
 
-static void tell_urgent(const struct async *a, struct process *p, struct thread *only, int reason UNUSED)
+static void tell_urgent(const struct async *a, struct process *p, struct thread *only, struct news news UNUSED)
 {
     siginfo_t info;
 
@@ -176,7 +181,9 @@ static void tell_urgent(const struct async *a, struct process *p, struct thread 
         signal_send(p, only, &info);
 }
 
-static void for_each_owner(const struct async *a, void (*tell)(const struct async *, struct process *, struct thread *, int), int reason)
+typedef void tell_fn(const struct async *a, struct process *p, struct thread *only, struct news news);
+
+static void for_each_owner(const struct async *a, tell_fn *tell, struct news news)
 {
     struct thread *t = thread_find(a->id);
     struct process *p, *tmp;
@@ -185,12 +192,12 @@ static void for_each_owner(const struct async *a, void (*tell)(const struct asyn
         return;
     if (a->kind != ASYNC_GROUP) {
         if (t)
-            tell(a, t->proc, a->kind == ASYNC_THREAD ? t : NULL, reason);
+            tell(a, t->proc, a->kind == ASYNC_THREAD ? t : NULL, news);
         return;
     }
     list_for_each_safe(p, tmp, &all_processes, all_node)
         if (p->pgid == a->id)
-            tell(a, p, NULL, reason);
+            tell(a, p, NULL, news);
 }
 
 static bool armed(const struct file *f)
@@ -201,16 +208,28 @@ static bool armed(const struct file *f)
 void async_signal(const struct file *f, int reason)
 {
     if (armed(f))
-        for_each_owner(f->async, tell_process, reason);
+        for_each_owner(f->async, tell_process, (struct news){ reason, f->async->fd });
 }
 
 void async_urgent(const struct file *f)
 {
     if (!f || !f->async)
         return;
-    for_each_owner(f->async, tell_urgent, POLL_PRI);
+    for_each_owner(f->async, tell_urgent, (struct news){ POLL_PRI, 0 });
     if (f->async->signo)
         async_signal(f, POLL_PRI);
+}
+
+long async_own(struct file *f)
+{
+    if (async_of(f) && f->async->id == 0)
+        return async_set_owner(f, ASYNC_PROCESS, current->proc->pid);
+    return f->async ? 0 : -ENOMEM;
+}
+
+void async_directory(const struct file *f, int fd)
+{
+    for_each_owner(f->async, tell_process, (struct news){ POLL_MSG, fd });
 }
 
 /* --- the queues that poll waits in --- */

@@ -38,6 +38,10 @@ void async_signal(const struct file *f, int reason);
 /* Urgent data have come: SIGURG to the owner even without O_ASYNC. */
 void async_urgent(const struct file *f);
 
+/* F_NOTIFY: f belongs to current, if to nobody yet (0, -ENOMEM); and something has happened in that directory. */
+long async_own(struct file *f);
+void async_directory(const struct file *f, int fd);
+
 /* A write to an ASYNC_BY_ROOM file found no room: the next POLL_OUT counts. */
 void async_no_room(const struct file *f);
 

@@ -3,6 +3,7 @@
 
 #include "fs/fdtable.h"
 #include "fs/locks.h"
+#include "fs/notify.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
 #include "proc/process.h"
@@ -112,6 +113,8 @@ static int close_file(const struct fd_table *t, struct file *f)
 
     if (!(f->flags & O_PATH)) {
         locks_close_posix(f, t);
+        if (unlikely(notify_watches) && S_ISDIR(file_mode(f)))
+            notify_directory_closed(f, t);
         if (f->ops->flush)
             err = f->ops->flush(f);
     }

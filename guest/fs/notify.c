@@ -7,6 +7,7 @@
 #include "fs/notify.h"
 
 #include "arch/uaccess.h"
+#include "fs/async.h"
 #include "fs/anon.h"
 #include "fs/poll.h"
 #include "lib/kmalloc.h"
@@ -18,6 +19,7 @@
 #define INSTANCES_MAX 128u    /* max_user_instances, of the sandbox as a whole */
 #define WATCHES_MAX 65536u    /* max_user_watches, likewise */
 #define NAME_ALIGN sizeof(struct inotify_event)
+#define DIR_RENAME IN_UNMOUNT  /* in masks and events of F_NOTIFY's watches only: nothing is ever unmounted */
 
 struct inotify {
     struct list watches;      /* struct watch, by own_node */
@@ -32,10 +34,12 @@ struct inotify {
 struct watch {
     struct list own_node;
     struct watch *next;       /* of the same inode */
-    struct inotify *owner;
+    struct inotify *owner;    /* NULL: F_NOTIFY's */
     struct inode *inode;      /* a reference */
-    int wd;
+    int wd;                   /* F_NOTIFY: the descriptor */
     uint32_t mask;
+    struct file *dir;         /* F_NOTIFY's: the open directory, which ends its watches when it is closed */
+    const void *table;        /* through which table of descriptors */
 };
 
 struct event {
@@ -140,7 +144,8 @@ static void watch_free(struct watch *w)
 
 static void watch_end(struct watch *w)
 {
-    queue_event(w->owner, w->wd, IN_IGNORED, 0, &no_name);
+    if (!w->dir)
+        queue_event(w->owner, w->wd, IN_IGNORED, 0, &no_name);
     watch_free(w);
 }
 
@@ -149,7 +154,10 @@ static void tell(struct watch *w, uint32_t event, uint32_t flags, uint32_t cooki
 {
     if (!(w->mask & event))
         return;
-    queue_event(w->owner, w->wd, event | flags, cookie, name);
+    if (w->dir)
+        async_directory(w->dir, w->wd);
+    else
+        queue_event(w->owner, w->wd, event | flags, cookie, name);
     if (w->mask & IN_ONESHOT)
         watch_end(w);
 }
@@ -204,6 +212,8 @@ void notify_send_renamed(struct dentry *from, const struct name *old_name, struc
     bool is_dir = S_ISDIR(moved->mode);
     uint32_t cookie = ++last_cookie;
 
+    if (from->inode == to->inode)
+        tell_all(from->inode, DIR_RENAME, 0, 0, old_name);
     notify_send_name(from->inode, old_name, IN_MOVED_FROM, is_dir, cookie);
     notify_send_name(to->inode, new_name, IN_MOVED_TO, is_dir, cookie);
     if (replaced)
@@ -366,4 +376,76 @@ long inotify_remove(struct file *f, int wd)
         }
     }
     return -EINVAL;
+}
+
+/* --- F_NOTIFY (fcntl(2), "File and directory change notification"): inotify's ancestor, which sends signals --- */
+
+static uint32_t mask_of(uint64_t arg)
+{
+    static const struct {
+        uint32_t dn, in;
+    } bits[] = {
+        { DN_ACCESS, IN_ACCESS }, { DN_MODIFY, IN_MODIFY }, { DN_CREATE, IN_CREATE | IN_MOVED_TO },
+        { DN_DELETE, IN_DELETE | IN_MOVED_FROM }, { DN_RENAME, DIR_RENAME }, { DN_ATTRIB, IN_ATTRIB },
+    };
+    uint32_t mask = arg & DN_MULTISHOT ? 0 : IN_ONESHOT;
+
+    for (size_t i = 0; i < ARRAY_SIZE(bits); i++)
+        mask |= arg & bits[i].dn ? bits[i].in : 0;
+    return mask;
+}
+
+static struct watch *dir_watch_of(const struct file *f, const void *table)
+{
+    struct watch *w = file_vfs_inode(f)->watches;
+
+    while (w && (w->dir != f || w->table != table))
+        w = w->next;
+    return w;
+}
+
+void notify_directory_closed(struct file *f, const void *table)
+{
+    struct watch *w = dir_watch_of(f, table);
+
+    if (w)
+        watch_free(w);
+}
+
+long notify_directory(struct file *f, int fd, uint64_t arg, const void *table)
+{
+    struct inode *inode = file_vfs_inode(f);
+    struct watch *w;
+
+    if (!(arg & ~(uint64_t)DN_MULTISHOT)) {
+        if (inode)
+            notify_directory_closed(f, table);
+        return 0;
+    }
+    if (!inode || !S_ISDIR(inode->mode))
+        return -ENOTDIR;
+    w = dir_watch_of(f, table);
+    if (w) {
+        w->wd = fd;
+        w->mask = (w->mask | mask_of(arg)) & ~(uint32_t)(arg & DN_MULTISHOT ? IN_ONESHOT : 0);
+        return 0;
+    }
+    if (notify_watches >= WATCHES_MAX)
+        return -ENOSPC;
+    w = kzalloc(sizeof(*w));
+    if (!w || async_own(f) < 0) {
+        kfree(w);
+        return -ENOMEM;
+    }
+    w->dir = f;
+    w->table = table;
+    w->wd = fd;
+    w->mask = mask_of(arg);
+    inode_get(inode);
+    w->inode = inode;
+    list_init(&w->own_node);
+    w->next = inode->watches;
+    inode->watches = w;
+    notify_watches++;
+    return 0;
 }

@@ -53,6 +53,13 @@ static inline void notify_gone(struct inode *inode)
         notify_send_gone(inode);
 }
 
+/*
+ * F_NOTIFY: f's owner gets a signal when something happens in the directory, by default SIGIO. A watch belongs to the table of
+ * descriptors that it was made through, and ends when that closes f. 0, -ENOTDIR, -ENOMEM, -ENOSPC.
+ */
+long notify_directory(struct file *f, int fd, uint64_t arg, const void *table);
+void notify_directory_closed(struct file *f, const void *table);
+
 /* A file for inotify_init(2); flags: O_NONBLOCK. err_ptr. */
 struct file *inotify_create(uint32_t flags);
 bool inotify_is(const struct file *f);

@@ -7,6 +7,7 @@
 #include "fs/fdtable.h"
 #include "mm/mm.h"
 #include "fs/locks.h"
+#include "fs/notify.h"
 #include "fs/pipe.h"
 #include "lib/kmalloc.h"
 #include "lib/string.h"
@@ -149,8 +150,10 @@ static long fcntl_io(int fd, struct file *f, uint32_t cmd, uint64_t arg)
         return f->inode && f->inode->seals != INODE_NO_SEALS ? (long)f->inode->seals : -EINVAL;
     case F_GETLEASE:
         return F_UNLCK;
+    case F_NOTIFY:
+        return notify_directory(f, fd, arg, current->files);
     default:
-        return -EINVAL; /* F_SETLEASE, F_NOTIFY, F_*_RW_HINT */
+        return -EINVAL; /* F_SETLEASE, F_*_RW_HINT */
     }
 }
 

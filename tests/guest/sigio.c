@@ -378,6 +378,75 @@ static void test_inotify(void)
     CHECK_OK(rmdir(path));
 }
 
+/* F_NOTIFY: what happens in a directory. */
+static void test_directory(void)
+{
+    char path[] = "/tmp/sigio-dir-XXXXXX";
+    int dir, file, other;
+
+    check_section("directories");
+    CHECK_OK(mkdtemp(path));
+    CHECK_OK(chdir(path));
+    CHECK_OK(mkdir("sub", 0755));
+    CHECK_OK(close(open("old", O_CREAT | O_WRONLY, 0644)));
+    dir = open(".", O_RDONLY);
+    first_fd = dir;
+    file = open("old", O_RDWR);
+    CHECK_ERRNO(fcntl(file, F_NOTIFY, DN_CREATE), ENOTDIR);
+    CHECK_OK(fcntl(file, F_NOTIFY, 0));
+    CHECK_OK(fcntl(dir, F_SETSIG, sig));
+    CHECK_OK(fcntl(dir, F_NOTIFY, DN_CREATE));
+    CHECK_EQUAL(fcntl(dir, F_GETOWN), getpid());
+    CHECK_OK(close(open("new", O_CREAT | O_WRONLY, 0644)));
+    show("created");
+    CHECK_OK(close(open("new2", O_CREAT | O_WRONLY, 0644)));
+    show("only once");
+    CHECK_OK(fcntl(dir, F_NOTIFY, DN_MULTISHOT | DN_MODIFY));
+    CHECK_EQUAL(write(file, "x", 1), 1);
+    show("written");
+    CHECK_EQUAL(write(file, "x", 1), 1);
+    show("and again");
+    CHECK_OK(chmod("old", 0600));
+    show("changed, not asked for");
+    CHECK_OK(fcntl(dir, F_NOTIFY, DN_MULTISHOT | DN_ATTRIB));
+    CHECK_OK(chmod("old", 0644));
+    show("changed");
+    CHECK_OK(chmod(".", 0700));
+    show("the directory itself");
+    CHECK_EQUAL(write(file, "x", 1), 1);
+    show("asked for before");
+    CHECK_OK(fcntl(dir, F_NOTIFY, 0));
+    CHECK_EQUAL(write(file, "x", 1), 1);
+    show("no more");
+    CHECK_OK(fcntl(dir, F_NOTIFY, DN_MULTISHOT | DN_RENAME));
+    CHECK_OK(rename("new", "new3"));
+    show("renamed");
+    CHECK_OK(rename("new3", "sub/new"));
+    show("moved away");
+    CHECK_OK(rename("sub/new", "new"));
+    show("moved in");
+    CHECK_OK(fcntl(dir, F_NOTIFY, 0));
+    CHECK_OK(fcntl(dir, F_NOTIFY, DN_MULTISHOT | DN_DELETE | DN_ACCESS));
+    CHECK_OK(rename("new", "sub/new"));
+    show("moved away");
+    CHECK_OK(unlink("new2"));
+    show("removed");
+    CHECK_OK(lseek(file, 0, SEEK_SET));
+    CHECK_EQUAL(read(file, path + strlen(path), 0), 0);
+    show("nothing read");
+    other = dup(dir);
+    CHECK_OK(close(other)); /* any descriptor of it */
+    CHECK_OK(rename("sub/new", "new"));
+    CHECK_OK(unlink("new"));
+    show("closed");
+    CHECK_OK(close(file));
+    CHECK_OK(close(dir));
+    CHECK_OK(unlink("old"));
+    CHECK_OK(rmdir("sub"));
+    CHECK_OK(chdir("/"));
+    CHECK_OK(rmdir(path));
+}
+
 /* --- who gets it --- */
 
 static int thread_tid, thread_got;
@@ -601,6 +670,7 @@ static void test_all(void)
     test_udp();
     test_tty();
     test_inotify();
+    test_directory();
 }
 
 int main(void)
