@@ -8,10 +8,16 @@
 #include "hypercalls/layout.h"
 #include "lib/base.h"
 
+/* May this be the app's at all? What a call asks before it looks at anything else; copying decides. */
+static inline bool user_range(uaddr_t addr, size_t size)
+{
+    return size <= APP_END && addr <= APP_END - size;
+}
+
 /* Below APP_BASE are stubs of rewritten call sites, which aren't the app's. */
 static inline bool access_ok(uaddr_t addr, size_t size)
 {
-    return size <= APP_END && addr <= APP_END - size && (addr >= APP_BASE || size == 0);
+    return user_range(addr, size) && (addr >= APP_BASE || size == 0);
 }
 
 /* 0 or -EFAULT. On -EFAULT an unknown part has been copied. */

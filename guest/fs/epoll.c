@@ -420,7 +420,7 @@ static void epoll_release(struct file *f)
     kfree(ep);
 }
 
-static const struct file_ops epoll_ops = { .poll = epoll_poll, .release = epoll_release };
+static const struct file_ops epoll_ops = { .poll = epoll_poll, .release = epoll_release, .seek_nowhere = true };
 
 struct file *epoll_create(void)
 {

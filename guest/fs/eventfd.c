@@ -82,6 +82,7 @@ static const struct file_ops eventfd_ops = {
     .poll = eventfd_poll,
     .release = eventfd_release,
     .fdinfo = eventfd_fdinfo,
+    .seek_nowhere = true,
 };
 
 bool eventfd_is(const struct file *f)

@@ -86,6 +86,7 @@ struct file_ops {
     long (*load)(struct file *f, uint64_t offset, const gpa_t *frames, size_t count);
     /* A private mapping shows these bytes: have page() give frames for them if that is better. May sleep. NULL: it never is. */
     void (*keep)(struct file *f, uint64_t offset, uint64_t len);
+    bool seek_nowhere; /* without seek: lseek says 0 and does nothing, where others fail */
     uint8_t async; /* enum async_source */
     int (*async_owner)(const struct file *f); /* by default, as F_SETOWN takes it. NULL: nobody */
     /* A VMA of the file came (by mmap, fork, a split) or went. Must not sleep. NULL: nothing to do. */

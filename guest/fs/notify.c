@@ -307,6 +307,7 @@ static const struct file_ops inotify_ops = {
     .ioctl = inotify_ioctl,
     .release = inotify_release,
     .async = ASYNC_BY_QUEUES,
+    .seek_nowhere = true,
 };
 
 bool inotify_is(const struct file *f)

@@ -120,6 +120,7 @@ static const struct file_ops signalfd_ops = {
     .poll = signalfd_poll,
     .fdinfo = signalfd_fdinfo,
     .release = signalfd_release,
+    .seek_nowhere = true,
 };
 
 bool signalfd_is(const struct file *f)

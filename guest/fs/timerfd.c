@@ -98,6 +98,7 @@ static const struct file_ops timerfd_ops = {
     .read = timerfd_read,
     .poll = timerfd_poll,
     .release = timerfd_release,
+    .seek_nowhere = true,
 };
 
 bool timerfd_is(const struct file *f)

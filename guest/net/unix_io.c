@@ -349,8 +349,8 @@ ssize_t unix_recv_stream(struct socket *s, struct socket_msg *msg)
     struct collected c = { 0 };
     int err;
 
-    if (msg->flags & (MSG_OOB | MSG_ERRQUEUE))
-        return msg->flags & MSG_OOB ? -EOPNOTSUPP : -EAGAIN;
+    if (msg->flags & MSG_OOB)
+        return -EOPNOTSUPP;
     if (u->state != UNIX_CONNECTED)
         return -EINVAL;
     mutex_lock(&u->read_lock);
@@ -423,8 +423,8 @@ ssize_t unix_recv_dgram(struct socket *s, struct socket_msg *msg)
     ssize_t ret;
     int err = 0;
 
-    if (msg->flags & (MSG_OOB | MSG_ERRQUEUE))
-        return msg->flags & MSG_OOB ? -EOPNOTSUPP : -EAGAIN;
+    if (msg->flags & MSG_OOB)
+        return -EOPNOTSUPP;
     mutex_lock(&u->read_lock);
     p = socket_next_packet(&u->s, &u->read_lock, deadline_ns, &err);
     ret = p ? take_packet(u, msg, p, &c) : err;

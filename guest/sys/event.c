@@ -179,7 +179,7 @@ static long wait_events(int epfd, uaddr_t events, int max, uint64_t deadline_ns)
 
     if (max <= 0 || max > EVENTS_MAX)
         return -EINVAL;
-    if (!access_ok(events, (size_t)max * sizeof(struct epoll_event)))
+    if (!user_range(events, (size_t)max * sizeof(struct epoll_event)))
         return -EFAULT;
     ep = fd_get_io(epfd);
     if (!ep)

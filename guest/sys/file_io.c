@@ -106,7 +106,7 @@ static ssize_t at_pos(int fd, struct iter *it, loff_t offset, transfer_fn transf
 
 static int user_buffer(struct iter *it, struct iter_segment *seg, uaddr_t buf, size_t count)
 {
-    if (!access_ok(buf, MIN(count, (size_t)APP_END)) || (ssize_t)count < 0)
+    if (!user_range(buf, MIN(count, (size_t)APP_END)) || (ssize_t)count < 0)
         return (ssize_t)count < 0 ? -EINVAL : -EFAULT;
     iter_user(it, seg, buf, MIN(count, MAX_RW_COUNT));
     return 0;
@@ -162,7 +162,7 @@ static int check_segments(struct iter *it)
 
         if ((ssize_t)seg->len < 0)
             return -EINVAL;
-        if (!access_ok(seg->base, seg->len))
+        if (!user_range(seg->base, seg->len))
             return -EFAULT;
         seg->len = MIN(seg->len, MAX_RW_COUNT - it->left);
         it->left += seg->len;
@@ -292,8 +292,10 @@ SYSCALL_DEFINE3(lseek, int, fd, loff_t, offset, int, whence)
     mutex_lock(&f->pos_lock);
     if ((unsigned)whence > SEEK_MAX)
         ret = -EINVAL;
+    else if (f->ops->seek)
+        ret = f->ops->seek(f, offset, whence);
     else
-        ret = f->ops->seek ? f->ops->seek(f, offset, whence) : -ESPIPE;
+        ret = f->ops->seek_nowhere ? 0 : -ESPIPE;
     mutex_unlock(&f->pos_lock);
     file_put(f);
     return ret;

@@ -129,7 +129,7 @@ SYSCALL_DEFINE4(sendmmsg, int, fd, uaddr_t, vec, uint32_t, count, uint32_t, flag
 static int plain_buffer(struct iter *it, struct iter_segment *seg, uaddr_t buf, size_t n)
 {
     n = MIN(n, MAX_RW_COUNT);
-    if (!access_ok(buf, n))
+    if (!user_range(buf, n))
         return -EFAULT;
     iter_user(it, seg, buf, n);
     return 0;

@@ -174,7 +174,7 @@
     X(161, chroot, FULL) \
     X(162, sync, FULL) \
     X(163, acct, REFUSED, EPERM, "administers a machine, and there is none") \
-    X(164, settimeofday, REFUSED, EPERM, "the clock is the host's") \
+    X(164, settimeofday, PART, "the clock is the host's: EPERM") \
     X(165, mount, REFUSED, EPERM, "the mount tree is made before the program starts") \
     X(166, umount2, REFUSED, EPERM, "the mount tree is made before the program starts") \
     X(167, swapon, REFUSED, EPERM, "administers a machine, and there is none") \

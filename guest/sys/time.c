@@ -97,11 +97,19 @@ SYSCALL_DEFINE2(clock_getres, int, clock, uaddr_t, ts)
 SYSCALL_DEFINE2(clock_settime, int, clock, uaddr_t, ts)
 {
     uint64_t ns;
-    long error = timespec_read(ts, &ns);
+    long error = clock == CLOCK_REALTIME ? timespec_read(ts, &ns) : -EINVAL;
 
-    if (error < 0)
-        return error;
-    return clock == CLOCK_REALTIME ? -EPERM : -EINVAL;
+    return error < 0 ? error : -EPERM;
+}
+
+SYSCALL_DEFINE2(settimeofday, uaddr_t, tv, uaddr_t, tz)
+{
+    uint64_t ns, zone; /* both fields of struct timezone */
+    long error = tv ? timeval_read(tv, &ns) : 0;
+
+    if (error == -EFAULT || (tz && get_user(zone, tz) < 0))
+        return -EFAULT;
+    return error < 0 ? error : -EPERM;
 }
 
 SYSCALL_DEFINE2(gettimeofday, uaddr_t, tv, uaddr_t, tz)
