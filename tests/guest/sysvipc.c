@@ -52,6 +52,23 @@ static void reap(int expected)
     CHECK_EQUAL(status, expected << 8);
 }
 
+/* Until that child sleeps in its call. */
+static void until_asleep(pid_t pid)
+{
+    char path[32], state = '?';
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    for (int i = 0; i < 1000 && state != 'S'; i++) {
+        FILE *f = fopen(path, "r");
+
+        usleep(5000);
+        if (f && fscanf(f, "%*d %*s %c", &state) != 1)
+            state = '?';
+        if (f)
+            fclose(f);
+    }
+}
+
 /* As another user, in a child. */
 static void as_nobody(void (*fn)(int), int id)
 {
@@ -470,6 +487,7 @@ static void msg_stranger(int id)
 
 static void check_messages(void)
 {
+    pid_t child;
     int id;
     struct msqid_ds ds;
     char big[8193];
@@ -523,15 +541,17 @@ static void check_messages(void)
     CHECK_OK(msgctl(id, IPC_SET, &ds));
     CHECK_OK(put(id, 1, "0123456", 0));
     CHECK_ERRNO(put(id, 1, "0123", IPC_NOWAIT), EAGAIN);
-    if (fork() == 0)
+    child = fork();
+    if (child == 0)
         _exit(put(id, 2, "0123", 0));
-    usleep(20000);
+    until_asleep(child);
     CHECK_TEXT(take(id, 0, 0), "0123456");
     reap(0);
     CHECK_TEXT(take(id, 0, 0), "0123");
-    if (fork() == 0)
+    child = fork();
+    if (child == 0)
         _exit(strcmp(take(id, 0, 0), "EIDRM") == 0 ? 5 : 6);
-    usleep(20000);
+    until_asleep(child);
     CHECK_OK(msgctl(id, IPC_RMID, NULL));
     reap(5);
     CHECK_TEXT(take(id, 0, 0), "EINVAL");
