@@ -136,21 +136,43 @@ int op_read(struct engine *e, struct request *rq)
     return read_file(e, rq, fid, offset, count);
 }
 
-static int write_file(struct engine *e, struct request *rq, struct fid *fid, uint64_t offset, uint32_t count)
+/* Write until all is written or an error comes: that then, or 0. */
+static int write_all(const struct request *rq, int fd, uint64_t offset, uint32_t count, uint32_t *ret_put)
 {
     struct iovec vec[P9_IO_VECTORS];
-    ssize_t put;
-    size_t n;
+    uint32_t put = 0;
+
+    do {
+        size_t n = iov_slice(rq->io->in, rq->io->in_count, ENGINE_WRITE_HEADER + put, count - put, vec);
+        ssize_t more = pwritev(fd, vec, (int)n, (off_t)(offset + put));
+
+        if (more < 0) {
+            *ret_put = put;
+            return -errno;
+        }
+        if (!more)
+            break;
+        put += (uint32_t)more;
+    } while (put < count);
+    *ret_put = put;
+    return 0;
+}
+
+static int write_file(struct engine *e, struct request *rq, struct fid *fid, uint64_t offset, uint32_t count)
+{
+    uint32_t put;
+    int err;
 
     if (fid->x && !fid->x->writable)
         return -EBADF;
     if (count > INLINE_IO_MAX || (fid->open_flags & (O_SYNC | O_DSYNC)))
         return queue_transfer(e, rq, fid, JOB_PWRITE, offset, count);
-    n = iov_slice(rq->io->in, rq->io->in_count, ENGINE_WRITE_HEADER, count, vec);
-    put = pwritev(fid->open->fd, vec, (int)n, (off_t)offset);
-    if (put < 0)
-        return -errno;
-    p9_put32(&rq->out, (uint32_t)put);
+    err = write_all(rq, fid->open->fd, offset, count, &put);
+    if (err && !put)
+        return err;
+    p9_put32(&rq->out, put);
+    if (err && e->extended)
+        p9_put32(&rq->out, (uint32_t)-err);
     return 0;
 }
 

@@ -21,6 +21,21 @@
 
 static uint32_t requests_out, bulks_out;
 
+/* No room: from now on who writes shall wait and see, for a while. */
+static void no_credit(struct gofer_sb *gs)
+{
+    gs->credit = 0;
+    gs->no_credit = 256;
+}
+
+/* Not all was written. The gofer says why, if it knows. */
+static long short_error(struct ring_request *rq)
+{
+    uint32_t error = p9_get32(&rq->in);
+
+    return rq->in.bad || error == 0 || error > 4095 ? -ENOSPC : -(long)error;
+}
+
 static void behind_done(struct ring_request *rq, long error)
 {
     struct inode *inode = rq->context;
@@ -29,8 +44,9 @@ static void behind_done(struct ring_request *rq, long error)
     uint32_t count = error == 0 ? p9_get32(&rq->in) : 0;
 
     if (error == 0 && (rq->in.bad || count != size))
-        error = count < size ? -ENOSPC : -EIO;
+        error = count < size && !rq->in.bad ? short_error(rq) : -EIO;
     if (error < 0) {
+        no_credit(gofer_sb(inode->sb));
         gi->behind_error = (int)error;
         gofer_set_stale(gi);
     }
@@ -65,7 +81,7 @@ static bool space_is_plenty(struct inode *inode, uint64_t n)
         return false;
     available = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
     if (available < SPACE_PLENTY) {
-        gs->no_credit = 256;
+        no_credit(gs);
         return false;
     }
     gs->credit = MIN(available / 8, CREDIT_MAX) - n;

@@ -135,6 +135,49 @@ def disk_fails_later(settings, log):
     require(len(set(told.values())) == 1, f'{told}')
 
 
+QUOTA = '''
+import errno, os, sys
+def told(call, *args):
+    try:
+        return call(*args)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+f = os.open(sys.argv[1] + "/f", os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)
+for size in (100000, 1000):
+    print([n for n in (told(os.write, f, b"x" * size) for _ in range(200)) if n != size and isinstance(n, str)][0])
+print(told(os.fsync, f), told(os.posix_fallocate, f, 0, 64 << 20), told(os.mkdir, sys.argv[1] + "/d"))
+print(os.fstat(f).st_size < 9 << 20)
+os.unlink(sys.argv[1] + "/f")
+'''
+
+
+@check()
+def quota_is_told(settings, log):
+    """A file system with plenty of space, of which the user may have 8 MiB: EDQUOT, not ENOSPC, as natively."""
+    if os.getuid() != 0 or not shutil.which('btrfs', path=runner.PATH):
+        raise Skip('needs root and btrfs, to mount a file system')
+    python = '/usr/bin/python3'
+    with workdir() as top, contextlib.ExitStack() as mounted:
+        os.mkdir(top + '/fs')
+        with open(top + '/image', 'w') as image:
+            image.truncate(12 << 30)
+        subprocess.run(['mkfs.btrfs', '-q', top + '/image'], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if subprocess.run(['mount', '-o', 'loop', top + '/image', top + '/fs'], stderr=subprocess.DEVNULL).returncode:
+            raise Skip('no loop devices, or no btrfs')
+        mounted.callback(unmount, top + '/fs')
+        for words in (['quota', 'enable', top + '/fs'], ['subvolume', 'create', top + '/fs/s'],
+                      ['qgroup', 'limit', '8M', top + '/fs/s']):
+            subprocess.run(['btrfs', *words], check=True, stdout=subprocess.DEVNULL)
+        os.chmod(top + '/fs/s', 0o777)
+        want = runner.run([python, '-c', QUOTA, top + '/fs/s'], timeout=60 * settings.slow)
+        require(want.out.startswith(b'EDQUOT\nEDQUOT\n'), f'natively: {want.out!r} {want.err!r}')
+        for cache in ('exclusive', 'shared', 'none'):
+            os.sync()
+            result = vmm(settings, log, '--bind', f'{top}/fs/s:/d:rw,cache={cache}', '--app', python, '--', '-c', QUOTA, '/d',
+                         timeout=60 * settings.slow)
+            expect(result, 0, want.out, b'')
+
+
 @check('soak')
 def a_million_fsx(settings, log):
     """Seeds that were found to matter stay in the list."""

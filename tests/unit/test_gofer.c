@@ -270,6 +270,7 @@ Test(gofer_start, file_size_limit)
     cr_assert_eq(client_walk(&c, ROOT, 10, ""), 0);
     cr_assert_eq(client_create(&c, 10, "f", O_RDWR, 0644), 0);
     cr_assert_eq(client_write(&c, 10, 990, "0123456789abcdef", 16), 10);
+    cr_assert_eq(p9_get32(&c.in), EFBIG, "why it is no more");
     cr_assert_eq(client_write(&c, 10, 1000, "x", 1), -EFBIG);
     cr_assert_eq(client_read(&c, 10, 0, text, 1), 1, "and it lives on");
     client_end(&c);
