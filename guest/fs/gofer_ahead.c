@@ -1,6 +1,7 @@
 /*
  * The gofer's file system: read-ahead. A file of an exclusive mount that is read from front to back is fetched in large
- * pieces, the next one while the app works on the last, and small reads are served from them without a request.
+ * pieces while the app works on those before, and small reads are served from them without a request. There are ever more of them under
+ * way, so that neither side needs the other's core at once; they are asked for several at a time.
  *
  * One stream for each inode. While a thread copies from it (which may sleep on a page fault) it is `busy`: others go past it,
  * and who wants it gone marks it.
@@ -9,14 +10,17 @@
 
 #include "lib/kmalloc.h"
 #include "lib/list.h"
+#include "lib/string.h"
 
-#define STREAMS_MAX 12      /* of them hold two bulk buffers each: less than half of the arena */
+#define STREAMS_MAX 12
+#define PIECES 6            /* of a stream, each in a bulk buffer */
+#define PIECES_MAX 24u      /* of all streams: less than half of the arena */
 #define SEQUENTIAL_READS 2  /* in a row before it begins */
 #define FIRST_SIZE (64u << 10)
 
 struct piece {
-    struct ring_request *rq; /* under way; NULL: data is there, or nothing is */
-    uint8_t *data;           /* a bulk buffer; NULL: no piece */
+    struct ring_request *rq; /* under way; NULL: data is there */
+    uint8_t *data;           /* a bulk buffer */
     uint64_t begin;
     uint32_t asked, size;    /* size: what came */
 };
@@ -24,36 +28,38 @@ struct piece {
 struct gofer_ahead {
     struct list node; /* all streams, the least recently used first */
     struct gofer_inode *owner;
-    struct piece now, next;
+    struct piece piece[PIECES]; /* one behind the other in the file; the first is being read */
+    uint32_t count;
+    uint32_t depth;             /* how many there may be now */
     bool busy, doomed;
 };
 
 static struct list streams = LIST_INIT(streams);
 static size_t stream_count;
+static uint32_t piece_count;
 
 /* --- pieces --- */
 
 static bool piece_start(struct piece *p, uint32_t fid, uint64_t begin, uint32_t size)
 {
-    p->data = ring_bulk_try_get();
-    if (!p->data)
+    struct ring_request *rq;
+    uint8_t *data = piece_count < PIECES_MAX ? ring_bulk_try_get() : NULL;
+
+    if (!data)
         return false;
-    p->rq = ring_try_get(P9_Tread);
-    if (!p->rq) {
-        ring_bulk_put(p->data);
-        p->data = NULL;
+    rq = ring_try_get(P9_Tread);
+    if (!rq) {
+        ring_bulk_put(data);
         return false;
     }
-    p->begin = begin;
-    p->asked = size;
-    p->size = 0;
-    p9_put32(&p->rq->out, fid);
-    p9_put64(&p->rq->out, begin);
-    p9_put32(&p->rq->out, size);
-    p->rq->data_in = p->data;
-    p->rq->data_in_size = size;
-    ring_submit(p->rq);
-    ring_notify();
+    *p = (struct piece){ .rq = rq, .data = data, .begin = begin, .asked = size };
+    piece_count++;
+    p9_put32(&rq->out, fid);
+    p9_put64(&rq->out, begin);
+    p9_put32(&rq->out, size);
+    rq->data_in = data;
+    rq->data_in_size = size;
+    ring_submit(rq);
     return true;
 }
 
@@ -71,33 +77,29 @@ static void piece_drop(struct piece *p)
     } else {
         if (p->rq)
             ring_put(p->rq);
-        if (p->data)
-            ring_bulk_put(p->data);
+        ring_bulk_put(p->data);
     }
-    *p = (struct piece){ 0 };
+    piece_count--;
 }
 
-/* Wait for the data. False: it couldn't be read; the piece is gone. */
-static bool piece_finish(struct piece *p)
+/* Wait for the data: none if it couldn't be read. */
+static void piece_finish(struct piece *p)
 {
     uint32_t count;
 
     if (!p->rq)
-        return p->data != NULL;
-    if (ring_wait(p->rq) < 0) {
-        piece_drop(p);
-        return false;
+        return;
+    if (ring_wait(p->rq) == 0) {
+        count = p9_get32(&p->rq->in);
+        p->size = p->rq->in.bad || count > p->asked ? 0 : count;
     }
-    count = p9_get32(&p->rq->in);
-    p->size = p->rq->in.bad || count > p->asked ? 0 : count;
     ring_put(p->rq);
     p->rq = NULL;
-    return true;
 }
 
 static bool piece_covers(const struct piece *p, uint64_t offset)
 {
-    return p->data && offset >= p->begin && offset < p->begin + (p->rq ? p->asked : p->size);
+    return offset >= p->begin && offset < p->begin + (p->rq ? p->asked : p->size);
 }
 
 /* --- streams --- */
@@ -105,8 +107,8 @@ static bool piece_covers(const struct piece *p, uint64_t offset)
 static void stream_free(struct gofer_ahead *a)
 {
     a->owner->ahead = NULL;
-    piece_drop(&a->now);
-    piece_drop(&a->next);
+    for (uint32_t i = 0; i < a->count; i++)
+        piece_drop(&a->piece[i]);
     list_remove(&a->node);
     stream_count--;
     kfree(a);
@@ -128,7 +130,9 @@ static struct gofer_ahead *stream_new(struct gofer_inode *gi)
 {
     struct gofer_ahead *a;
 
-    if (stream_count >= STREAMS_MAX) {
+    if (stream_count >= STREAMS_MAX || piece_count >= PIECES_MAX) {
+        if (list_empty(&streams))
+            return NULL;
         a = list_first(&streams, struct gofer_ahead, node);
         if (a->busy)
             return NULL;
@@ -144,42 +148,71 @@ static struct gofer_ahead *stream_new(struct gofer_inode *gi)
     return a;
 }
 
-static uint32_t next_size(const struct inode *inode, uint64_t begin, uint32_t last_size)
+static uint32_t next_size(const struct inode *inode, uint64_t begin, uint64_t size)
 {
     uint64_t left = begin < inode->size ? inode->size - begin : 0;
 
-    return (uint32_t)MIN(left, MIN((uint64_t)last_size * 2, (uint64_t)RING_BULK_SIZE));
+    return (uint32_t)MIN(left, MIN(size, (uint64_t)RING_BULK_SIZE));
 }
 
-/* Fetch what comes behind the piece that is being read, once. */
-static void prefetch(struct gofer_ahead *a, const struct inode *inode, uint32_t fid)
+static void stream_begin_at(struct gofer_ahead *a, const struct inode *inode, uint32_t fid, uint64_t offset)
 {
-    uint64_t begin = a->now.begin + a->now.asked;
-    uint32_t size = next_size(inode, begin, a->now.asked);
-
-    if (!a->next.data && size > 0 && a->now.size == a->now.asked)
-        piece_start(&a->next, fid, begin, size);
+    a->depth = 1;
+    a->count = piece_start(&a->piece[0], fid, offset, next_size(inode, offset, FIRST_SIZE));
 }
 
-/* Copy from the piece at hand; moves on to the next one where it ends. Bytes, or -EFAULT. */
+/* Ask for more behind what there is, once half of it is used. */
+static void fetch_ahead(struct gofer_ahead *a, const struct inode *inode, uint32_t fid)
+{
+    if (a->count > a->depth / 3 + 1)
+        return;
+    while (a->count <= a->depth && a->count < PIECES) {
+        const struct piece *last = &a->piece[a->count - 1];
+        uint64_t begin = last->begin + last->asked;
+        uint32_t size = next_size(inode, begin, last->asked * 2ull);
+
+        if (size == 0 || (!last->rq && last->size < last->asked) || !piece_start(&a->piece[a->count], fid, begin, size))
+            break;
+        a->count++;
+    }
+    ring_notify();
+}
+
+/* Let the first piece be the one with this offset. False: there is none. */
+static bool move_on(struct gofer_ahead *a, uint64_t offset)
+{
+    uint32_t first = 0;
+
+    while (first < a->count && !piece_covers(&a->piece[first], offset))
+        first++;
+    if (first == a->count)
+        return false;
+    for (uint32_t i = 0; i < first; i++)
+        piece_drop(&a->piece[i]);
+    a->count -= first;
+    memmove(a->piece, a->piece + first, a->count * sizeof(a->piece[0]));
+    a->depth = MIN(a->depth + first, (uint32_t)PIECES);
+    return true;
+}
+
+/* Copy from the pieces. Bytes, or -EFAULT. */
 static ssize_t copy_out(struct gofer_ahead *a, struct inode *inode, uint32_t fid, struct iter *to, uint64_t offset)
 {
+    struct piece *p = &a->piece[0];
     ssize_t done = 0;
 
     while (to->left > 0 && !a->doomed) {
         uint64_t at = offset + (uint64_t)done;
         size_t want, n;
 
-        if (!piece_covers(&a->now, at) && piece_covers(&a->next, at)) {
-            piece_drop(&a->now);
-            a->now = a->next;
-            a->next = (struct piece){ 0 };
-        }
-        if (!piece_covers(&a->now, at) || !piece_finish(&a->now) || !piece_covers(&a->now, at))
+        if (!move_on(a, at))
             break;
-        prefetch(a, inode, fid);
-        want = (size_t)MIN(a->now.begin + a->now.size - at, to->left);
-        n = iter_copy_to(to, a->now.data + (at - a->now.begin), want);
+        fetch_ahead(a, inode, fid);
+        piece_finish(p);
+        if (!piece_covers(p, at))
+            break;
+        want = (size_t)MIN(p->begin + p->size - at, to->left);
+        n = iter_copy_to(to, p->data + (at - p->begin), want);
         done += (ssize_t)n;
         if (n < want)
             return done > 0 ? done : -EFAULT;
@@ -191,17 +224,28 @@ static ssize_t copy_out(struct gofer_ahead *a, struct inode *inode, uint32_t fid
 static struct gofer_ahead *stream_begin(struct inode *inode, uint32_t fid, uint64_t offset)
 {
     struct gofer_inode *gi = gofer_i(inode);
-    uint32_t size = next_size(inode, offset, FIRST_SIZE);
     struct gofer_ahead *a;
 
-    if (gi->sequential < SEQUENTIAL_READS || size < PAGE_SIZE)
+    if (gi->sequential < SEQUENTIAL_READS || next_size(inode, offset, FIRST_SIZE) < PAGE_SIZE)
         return NULL;
     a = stream_new(gi);
-    if (a && !piece_start(&a->now, fid, offset, size)) {
+    if (!a)
+        return NULL;
+    stream_begin_at(a, inode, fid, offset);
+    if (a->count == 0) {
         stream_free(a);
         return NULL;
     }
     return a;
+}
+
+static bool stream_covers(const struct gofer_ahead *a, uint64_t offset)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (piece_covers(&a->piece[i], offset))
+            return true;
+    }
+    return false;
 }
 
 ssize_t gofer_ahead_read(struct file *f, struct iter *to, uint64_t offset)
@@ -214,7 +258,7 @@ ssize_t gofer_ahead_read(struct file *f, struct iter *to, uint64_t offset)
 
     gi->sequential = offset == gi->next_read ? gi->sequential + 1 : 0;
     gi->next_read = offset + to->left;
-    if (a && !a->busy && !piece_covers(&a->now, offset) && !piece_covers(&a->next, offset)) {
+    if (a && !a->busy && !stream_covers(a, offset)) {
         stream_free(a);
         a = NULL;
     }
