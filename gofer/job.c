@@ -236,8 +236,8 @@ static struct job *take_queued(struct job_table *t)
 }
 
 /*
- * Whoever waits for a disk needn't wait for the engine's thread to wake up besides: that one frees the job when it has something else
- * to do. A cancelled job is left to it, because Rflush must follow.
+ * Whoever waits for a disk needn't wait for the engine's thread to wake up besides, which frees the job and looks for the next request
+ * meanwhile. A cancelled job is left to it, because Rflush must follow.
  */
 static void finish(struct job_table *t, struct job *job)
 {
@@ -257,8 +257,7 @@ static void finish(struct job_table *t, struct job *job)
         pthread_cond_signal(&t->work); /* it may have waited for this stream */
     __atomic_store_n(&t->done_pending, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&t->lock);
-    if (!answered)
-        fd_signal_event(t->done_fd);
+    fd_signal_event(t->done_fd); /* if only to be awake for the next request */
 }
 
 static void *worker_main(void *arg)

@@ -32,8 +32,8 @@
 #define SPIN_MIN_NS 10000ull
 #define SPIN_MAX_NS 100000ull
 #define SPIN_RETRY 32u /* misses between tries of the longest */
-#define SPIN_DISK_NS 200000ull
-#define SPIN_DISK_REST 64u
+#define SPIN_DISK_NS 400000ull
+#define SPIN_DISK_REST 32u
 /* A deadline this near is waited for by spinning: WAIT and its way back take about as long. */
 #define SPIN_DEADLINE_NS 50000ull
 
