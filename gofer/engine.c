@@ -136,6 +136,16 @@ int engine_place(const struct engine *e, uint32_t number, const struct p9_str *w
     return err ? err : engine_writable_dir(e, number, ret_dir);
 }
 
+void engine_put_made(const struct engine *e, struct request *rq, const struct export *x, const struct statx *st)
+{
+    struct p9_attr attr;
+
+    if (!e->extended)
+        return;
+    path_attr(x, &e->config.view, st, &attr);
+    p9_put_attr(&rq->out, &attr);
+}
+
 uint32_t engine_iounit(const struct engine *e)
 {
     return e->msize - P9_IO_HEADER_SIZE;

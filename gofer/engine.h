@@ -114,6 +114,9 @@ void engine_drop_tokens(struct engine *e, struct fid *fid);               /* its
 void engine_drop_fid(struct engine *e, struct fid *fid);                 /* clunk: notes, table, reference */
 uint32_t engine_iounit(const struct engine *e);
 
+/* For clients of the extended dialect: the attributes of a file that was made. */
+void engine_put_made(const struct engine *e, struct request *rq, const struct export *x, const struct statx *st);
+
 #define X(number, name) int op_##name(struct engine *e, struct request *rq);
 P9_LIST(X)
 #undef X

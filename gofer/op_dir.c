@@ -16,7 +16,7 @@
 #define RENAME_FLAGS (RENAME_NOREPLACE | RENAME_EXCHANGE) /* whiteouts are devices */
 #define DIRECTORY_MODE 01777
 
-static int put_qid_at(struct request *rq, const struct fid *dir, const char *name)
+static int put_made_at(const struct engine *e, struct request *rq, const struct fid *dir, const char *name)
 {
     struct p9_qid qid;
     struct statx st;
@@ -26,6 +26,7 @@ static int put_qid_at(struct request *rq, const struct fid *dir, const char *nam
         return err;
     path_qid(dir->x, &st, &qid);
     p9_put_qid(&rq->out, &qid);
+    engine_put_made(e, rq, dir->x, &st);
     return 0;
 }
 
@@ -47,7 +48,7 @@ int op_mkdir(struct engine *e, struct request *rq)
         return err;
     if (mkdirat(fid_fd(dir), name, mode & DIRECTORY_MODE) < 0)
         return -errno;
-    return put_qid_at(rq, dir, name);
+    return put_made_at(e, rq, dir, name);
 }
 
 /* size[4] Tsymlink tag[2] fid[4] name[s] symtgt[s] gid[4]: the target is the client's text, we never follow it. */
@@ -77,7 +78,7 @@ int op_symlink(struct engine *e, struct request *rq)
     target[wire_target.len] = '\0';
     if (symlinkat(target, fid_fd(dir), name) < 0)
         return -errno;
-    return put_qid_at(rq, dir, name);
+    return put_made_at(e, rq, dir, name);
 }
 
 /*
@@ -114,7 +115,7 @@ int op_mknod(struct engine *e, struct request *rq)
         return err;
     if (mknodat(fid_fd(dir), name, mode & (S_IFMT | 01777), 0) < 0)
         return -errno;
-    return put_qid_at(rq, dir, name);
+    return put_made_at(e, rq, dir, name);
 }
 
 /* size[4] Tlink tag[2] dfid[4] fid[4] name[s] */

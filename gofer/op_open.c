@@ -35,18 +35,13 @@ int open_flags_of(uint32_t wire_flags)
     return (int)(wire_flags & OPEN_FLAGS);
 }
 
-static int put_open(struct engine *e, struct request *rq, const struct fid *fid)
+static void put_open(const struct engine *e, struct request *rq, const struct fid *fid, const struct statx *st)
 {
     struct p9_qid qid;
-    struct statx st;
-    int err = path_stat(fid_fd(fid), "", &st);
 
-    if (err)
-        return err;
-    path_qid(fid->x, &st, &qid);
+    path_qid(fid->x, st, &qid);
     p9_put_qid(&rq->out, &qid);
     p9_put32(&rq->out, engine_iounit(e));
-    return 0;
 }
 
 /* Open a file that was walked to. 0 or -errno. */
@@ -80,13 +75,18 @@ int op_lopen(struct engine *e, struct request *rq)
     uint32_t number = p9_get32(&rq->in);
     uint32_t flags = p9_get32(&rq->in);
     struct fid *fid = NULL;
+    struct statx st;
     int err = request_end(rq);
 
     if (!err)
         err = engine_fid(e, number, &fid);
     if (!err)
         err = fid_open(e, fid, flags);
-    return err ? err : put_open(e, rq, fid);
+    if (!err)
+        err = path_stat(fid_fd(fid), "", &st);
+    if (!err)
+        put_open(e, rq, fid, &st);
+    return err;
 }
 
 /*
@@ -117,14 +117,13 @@ static int create_at(const struct export *x, int dir_fd, const char *name, uint3
 }
 
 /* Let a fid be the file that was just opened in its directory. Takes fd. */
-static int become_file(struct fid *fid, int fd, uint32_t flags)
+static int become_file(struct fid *fid, int fd, uint32_t flags, struct statx *ret_st)
 {
     struct fdref *file;
-    struct statx st;
-    int err = path_stat(fd, "", &st);
+    int err = path_stat(fd, "", ret_st);
 
     if (!err)
-        err = path_check_open(fid->x, st.stx_mode, open_flags_of(flags) & ~O_DIRECTORY);
+        err = path_check_open(fid->x, ret_st->stx_mode, open_flags_of(flags) & ~O_DIRECTORY);
     if (err) {
         close(fd);
         return err;
@@ -136,9 +135,15 @@ static int become_file(struct fid *fid, int fd, uint32_t flags)
     fid->open = file;
     fid->path = fdref_get(file);
     fid->open_flags = flags;
-    fid->mode = st.stx_mode;
+    fid->mode = ret_st->stx_mode;
     fid->is_root = false;
     return 0;
+}
+
+static void put_created(const struct engine *e, struct request *rq, const struct fid *fid, const struct statx *st)
+{
+    put_open(e, rq, fid, st);
+    engine_put_made(e, rq, fid->x, st);
 }
 
 /* size[4] Tlcreate tag[2] fid[4] name[s] flags[4] mode[4] gid[4]: fid is the directory, and then the file. */
@@ -150,6 +155,7 @@ int op_lcreate(struct engine *e, struct request *rq)
     uint32_t mode = p9_get32(&rq->in);
     char name[P9_NAME_MAX + 1];
     struct fid *fid;
+    struct statx st;
     int fd, err;
 
     p9_get32(&rq->in); /* gid: without capabilities new files get the group that the host decides on */
@@ -163,8 +169,10 @@ int op_lcreate(struct engine *e, struct request *rq)
     fd = create_at(fid->x, fid->path->fd, name, flags, mode);
     if (fd < 0)
         return fd;
-    err = become_file(fid, fd, flags);
-    return err ? err : put_open(e, rq, fid);
+    err = become_file(fid, fd, flags, &st);
+    if (!err)
+        put_created(e, rq, fid, &st);
+    return err;
 }
 
 /* size[4] Ttmpfile tag[2] dirfid[4] newfid[4] flags[4] mode[4] gid[4] */
@@ -175,6 +183,7 @@ int op_tmpfile(struct engine *e, struct request *rq)
     uint32_t flags = p9_get32(&rq->in);
     uint32_t mode = p9_get32(&rq->in);
     struct fid *dir, *fid;
+    struct statx st;
     int fd, err;
 
     p9_get32(&rq->in);
@@ -190,11 +199,11 @@ int op_tmpfile(struct engine *e, struct request *rq)
     fd = path_open_at(dir->x, fid_fd(dir), ".",
                       (open_flags_of(flags) & ~O_TRUNC) | O_TMPFILE | OPEN_ALWAYS | (int)(flags & O_EXCL),
                       mode & CREATE_MODE);
-    err = fd < 0 ? fd : become_file(fid, fd, flags & ~(uint32_t)O_TRUNC);
-    if (!err)
-        err = put_open(e, rq, fid);
+    err = fd < 0 ? fd : become_file(fid, fd, flags & ~(uint32_t)O_TRUNC, &st);
     if (err)
         engine_drop_fid(e, fid);
+    else
+        put_created(e, rq, fid, &st);
     return err;
 }
 

@@ -2,7 +2,7 @@
  * The gofer's file system: making, linking, renaming and removing names. The VFS has checked what can be checked in
  * here and holds the directories' locks.
  *
- * The gofer's answers say little of the new file's attributes, so they are guessed and marked stale: the next stat asks.
+ * The gofer's answers bring the new file's attributes. Those of other files that change are marked stale: the next stat asks.
  */
 #include "fs/gofer.h"
 
@@ -31,12 +31,15 @@ static long call_and_put(struct ring_request *rq)
     return err;
 }
 
-/* The inode of a file that was made just now; err_ptr. */
-static struct inode *new_inode(struct inode *dir, const struct name *name, const struct p9_qid *qid, uint32_t mode)
+/*
+ * The inode of a file that was made just now; err_ptr. The host may have given it another owner than this sandbox would have: whoever made it
+ * shall have it until somebody looks.
+ */
+static struct inode *new_inode(struct inode *dir, const struct name *name, const struct p9_attr *told, uint32_t mode)
 {
     struct timestamp now = timestamp_now();
-    struct p9_attr attr = {
-        .qid = *qid,
+    struct p9_attr guess = {
+        .qid = told->qid,
         .mode = mode,
         .uid = vfs_fsuid(),
         .gid = vfs_new_gid(dir),
@@ -49,30 +52,39 @@ static struct inode *new_inode(struct inode *dir, const struct name *name, const
         .ctime_sec = (uint64_t)now.sec,
         .ctime_nsec = now.nsec,
     };
-    struct inode *inode = gofer_inode_get(dir->sb, &attr, name ? dir : NULL, name);
+    bool known = told->uid == guess.uid && told->gid == guess.gid && ((told->mode ^ mode) & S_IFMT) == 0;
+    struct inode *inode = gofer_inode_get(dir->sb, known ? told : &guess, name ? dir : NULL, name);
 
     if (!inode)
         return err_ptr(-ENOMEM);
-    gofer_set_stale(gofer_i(inode));
+    if (!known)
+        gofer_set_stale(gofer_i(inode));
     dir_changed(dir);
     if (name)
         gofer_list_drop(dir);
     return inode;
 }
 
-/* Send a request whose reply begins with the new file's qid. */
-static struct inode *call_for_inode(struct ring_request *rq, struct inode *dir, const struct name *name, uint32_t mode)
+/* What the reply says of the file that was made, behind a qid, and an iounit if it was opened too. False: it makes no sense. */
+static bool get_made(struct ring_request *rq, bool opened, struct p9_attr *ret)
 {
-    struct p9_qid qid = { 0 };
+    p9_get_qid(&rq->in);
+    if (opened)
+        p9_get32(&rq->in);
+    p9_get_attr(&rq->in, ret);
+    return !rq->in.bad;
+}
+
+/* Send a request that makes a file. */
+static struct inode *call_for_inode(struct ring_request *rq, bool opened, struct inode *dir, const struct name *name, uint32_t mode)
+{
+    struct p9_attr attr;
     long err = ring_call(rq);
 
-    if (err == 0) {
-        qid = p9_get_qid(&rq->in);
-        if (rq->in.bad)
-            err = -EIO;
-    }
+    if (err == 0 && !get_made(rq, opened, &attr))
+        err = -EIO;
     ring_put(rq);
-    return err < 0 ? err_ptr(err) : new_inode(dir, name, &qid, mode);
+    return err < 0 ? err_ptr(err) : new_inode(dir, name, &attr, mode);
 }
 
 /* --- create: the fid of the directory becomes that of the file, so it must be a copy --- */
@@ -172,7 +184,7 @@ struct inode *gofer_create(struct inode *dir, const struct name *name, uint32_t 
     struct ring_request *rq;
     struct gofer_handle *h;
     struct inode *inode;
-    struct p9_qid qid;
+    struct p9_attr attr;
     uint32_t newfid;
     long err = 0;
     bool bad;
@@ -184,15 +196,14 @@ struct inode *gofer_create(struct inode *dir, const struct name *name, uint32_t 
     }
     if (!rq)
         return err_ptr(gofer_is_full(err) ? -ENFILE : err);
-    qid = p9_get_qid(&rq->in);
-    bad = rq->in.bad;
+    bad = !get_made(rq, true, &attr);
     ring_put(rq);
     if (bad) {
         gofer_clunk(newfid);
         return err_ptr(-EIO);
     }
     h = gofer_handle_new(newfid, access);
-    inode = new_inode(dir, name, &qid, S_IFREG | mode);
+    inode = new_inode(dir, name, &attr, S_IFREG | mode);
     if (h && !is_err(inode))
         gofer_keep_handle(inode, h);
     gofer_handle_put(h);
@@ -215,7 +226,7 @@ struct inode *gofer_tmpfile(struct inode *dir, uint32_t mode)
     p9_put32(&rq->out, O_RDWR);
     p9_put32(&rq->out, mode);
     p9_put32(&rq->out, vfs_new_gid(dir));
-    inode = call_for_inode(rq, dir, NULL, S_IFREG | mode);
+    inode = call_for_inode(rq, true, dir, NULL, S_IFREG | mode);
     if (is_err(inode)) {
         gofer_fid_forget(newfid);
         return inode;
@@ -239,7 +250,7 @@ struct inode *gofer_mkdir(struct inode *dir, const struct name *name, uint32_t m
     put_name(rq, name);
     p9_put32(&rq->out, mode);
     p9_put32(&rq->out, vfs_new_gid(dir));
-    inode = call_for_inode(rq, dir, name, S_IFDIR | mode);
+    inode = call_for_inode(rq, false, dir, name, S_IFDIR | mode);
     if (!is_err(inode))
         dir->nlink++;
     return inode;
@@ -256,7 +267,7 @@ struct inode *gofer_symlink(struct inode *dir, const struct name *name, const ch
     put_name(rq, name);
     p9_put_str(&rq->out, target, strlen(target));
     p9_put32(&rq->out, vfs_new_gid(dir));
-    inode = call_for_inode(rq, dir, name, S_IFLNK | 0777);
+    inode = call_for_inode(rq, false, dir, name, S_IFLNK | 0777);
     if (!is_err(inode)) {
         inode->size = strlen(target);
         if (gofer_sb(dir->sb)->exclusive && !inode->link)
@@ -278,7 +289,7 @@ struct inode *gofer_mknod(struct inode *dir, const struct name *name, uint32_t m
     p9_put32(&rq->out, vfs_major(rdev));
     p9_put32(&rq->out, vfs_minor(rdev));
     p9_put32(&rq->out, vfs_new_gid(dir));
-    inode = call_for_inode(rq, dir, name, mode);
+    inode = call_for_inode(rq, false, dir, name, mode);
     if (!is_err(inode))
         inode->rdev = rdev;
     return inode;

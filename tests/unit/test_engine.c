@@ -309,6 +309,49 @@ Test(engine, create_write_and_stat)
     cr_assert_eq(client_create(&c, 12, "other", O_RDWR, 0644), -EROFS);
 }
 
+/* Files that are made come with their attributes, for those who know of it. */
+static void make_three(bool attributes)
+{
+    static const uint32_t modes[] = { S_IFREG | 0640, S_IFDIR | 0750, S_IFLNK | 0777 };
+
+    for (int i = 0; i < 3; i++) {
+        struct p9_attr attr;
+
+        cr_assert_eq(client_walk(&c, ROOT, 10, ""), 0);
+        begin((uint8_t[]){ P9_Tlcreate, P9_Tmkdir, P9_Tsymlink }[i], 10);
+        put_text((const char *[]){ "made-f", "made-d", "made-s" }[i]);
+        if (i == 2)
+            put_text("target");
+        if (i == 0)
+            p9_put32(&c.out, O_RDWR);
+        if (i < 2)
+            p9_put32(&c.out, modes[i] & 0777);
+        p9_put32(&c.out, 0);
+        cr_assert_eq(client_call(&c), 0);
+        p9_get_qid(&c.in);
+        if (i == 0)
+            p9_get32(&c.in);
+        if (attributes) {
+            p9_get_attr(&c.in, &attr);
+            cr_assert_eq(attr.mode, modes[i]);
+            cr_assert_geq(attr.nlink, 1u);
+        }
+        cr_assert(!c.in.bad);
+        cr_assert_eq(c.in.pos, c.in.size, "nothing else");
+        cr_assert_eq(client_clunk(&c, 10), 0);
+    }
+}
+
+Test(engine, made_files_come_with_attributes)
+{
+    make_three(true);
+}
+
+Test(engine_standard, made_files_come_without_attributes)
+{
+    make_three(false);
+}
+
 Test(engine, append_and_large_io)
 {
     static char data[200000], back[200000];
