@@ -252,7 +252,7 @@ void signal_deliver(struct regs *regs)
         end_if_deadly();
         if (!signal_dequeue(~current->blocked, &info))
             break;
-        if (!current->trace || ptrace_signal(&info))
+        if (!current->trace || (p->sighand->action[info.si_signo - 1].flags & ACTION_FINAL) || ptrace_signal(&info))
             handle(regs, &info);
     }
     restart_without_handler(regs);

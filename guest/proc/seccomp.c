@@ -121,6 +121,7 @@ static void kill(struct regs *regs, bool whole_process)
         thread_exit(SIGSYS);
     fill_info(&info, regs, 0);
     regs->orig_rax = NO_SYSCALL;
+    current->proc->sighand->action[SIGSYS - 1].flags |= ACTION_FINAL;
     signal_force(&info, true);
 }
 

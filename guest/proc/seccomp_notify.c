@@ -16,6 +16,7 @@
 
 #define ADDFD_SIZE_MIN 24u /* of the struct as it was first */
 #define ID_VALID_AS_IT_WAS SECCOMP_IOR(2, uint64_t) /* older headers had the direction wrong */
+#define ANY_SIZE ((uint32_t)(IOCSIZE_MASK | IOC_INOUT)) /* of a request whose struct may grow */
 
 enum state { STATE_NEW, STATE_SENT, STATE_REPLIED };
 
@@ -93,15 +94,19 @@ static void take_addfds(struct notification *n)
 
 static int wait_for_answer(const struct seccomp_listener *l, struct notification *n)
 {
+    bool killable;
     int err = 0;
 
     for (;;) {
         take_addfds(n);
         if (n->state == STATE_REPLIED) /* perhaps because the listener is gone */
             return 0;
-        if (err < 0)
+        killable = l->wait_killable && n->state == STATE_SENT;
+        if (killable && signal_fatal_pending(current))
+            return -EINTR;
+        if (err < 0 && !killable)
             return err;
-        err = sched_park(NEVER, l->wait_killable && n->state == STATE_SENT ? PARK_KILLABLE : PARK_INTERRUPTIBLE);
+        err = sched_park(NEVER, killable ? PARK_KILLABLE : PARK_INTERRUPTIBLE);
     }
 }
 
@@ -287,7 +292,7 @@ static long listener_ioctl(struct file *f, uint32_t cmd, uint64_t arg)
     default:
         break;
     }
-    if ((cmd & ~(uint32_t)IOCSIZE_MASK) == (SECCOMP_IOCTL_NOTIF_ADDFD & ~(uint32_t)IOCSIZE_MASK)) /* of any size */
+    if ((cmd & ~ANY_SIZE) == (SECCOMP_IOCTL_NOTIF_ADDFD & ~ANY_SIZE))
         return add_descriptor(l, arg, _IOC_SIZE(cmd));
     return -EINVAL;
 }

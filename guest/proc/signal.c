@@ -172,6 +172,23 @@ bool signal_deadly_pending(const struct thread *t)
            (signal_pending_set(t) & SIGNAL_BIT(SIGKILL));
 }
 
+static bool is_fatal(const struct process *p, int signo)
+{
+    const sigset others = SIGNALS_IGNORED_BY_DEFAULT | SIGNALS_STOP | SIGNALS_WITH_CORE;
+
+    return action_of(p, signo)->handler == HANDLER_DEFAULT && !(others & SIGNAL_BIT(signo));
+}
+
+bool signal_fatal_pending(const struct thread *t)
+{
+    sigset pending = signal_pending_set(t) & ~t->blocked;
+
+    for (; pending && !t->trace && !t->exiting; pending &= pending - 1)
+        if (is_fatal(t->proc, __builtin_ctzll(pending) + 1))
+            return true;
+    return signal_deadly_pending(t);
+}
+
 bool signal_pending(const struct thread *t)
 {
     if (t->exiting)
@@ -204,12 +221,12 @@ static void tell_process(struct process *p, int signo)
         return;
     }
     if (p->leader && wants(p->leader, signo)) {
-        sched_signal(p->leader, false);
+        sched_signal(p->leader, is_fatal(p, signo));
         return;
     }
     list_for_each(t, &p->threads, proc_node) {
         if (wants(t, signo)) {
-            sched_signal(t, false);
+            sched_signal(t, is_fatal(p, signo));
             return;
         }
     }
@@ -221,7 +238,7 @@ static void tell(struct process *p, struct thread *only, int signo)
     if (!only || signo == SIGKILL)
         tell_process(p, signo);
     else if (wants(only, signo))
-        sched_signal(only, false);
+        sched_signal(only, is_fatal(p, signo));
 }
 
 static void continue_process(struct process *p)

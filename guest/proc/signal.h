@@ -38,6 +38,7 @@ struct signal_action {
     sigset mask;
 };
 
+#define ACTION_FINAL (1ull << 63) /* in flags, never the app's: neither the program nor a tracer has a say any more */
 #define HANDLER_DEFAULT 0ul
 #define HANDLER_IGNORE 1ul
 
@@ -99,6 +100,8 @@ int signal_may_send(const struct process *p, int signo);
 
 /* A deadly signal waits for t, or its process is ending: t must not begin anything long. */
 bool signal_deadly_pending(const struct thread *t);
+/* The same, or a signal that will end it without a trace: who waits killably need not wait for more (Linux's fatal_signal_pending). */
+bool signal_fatal_pending(const struct thread *t);
 
 /* End every other thread of p, for exit and exec. */
 void signal_end_threads(struct process *p, const struct thread *except);

@@ -24,11 +24,10 @@
 #define USER_REGS_SIZE 216u
 #define FPREGS_SIZE 512u
 
-/* Seccomp filters are refused, so there is nothing that these would suspend or tell. */
 #define OPTIONS_KNOWN                                                                              \
     (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |      \
      PTRACE_O_TRACEEXEC | PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACEEXIT | PTRACE_O_TRACESECCOMP |   \
-     PTRACE_O_EXITKILL)
+     PTRACE_O_EXITKILL | PTRACE_O_SUSPEND_SECCOMP)
 
 /* --- becoming a tracer --- */
 
@@ -55,6 +54,8 @@ static long attach(int pid, uint64_t addr, uint64_t data, bool seize)
         return -ESRCH;
     if (seize && (addr || (data & ~(uint64_t)OPTIONS_KNOWN)))
         return -EIO;
+    if (seize && (data & PTRACE_O_SUSPEND_SECCOMP)) /* for those who checkpoint processes: takes CAP_SYS_ADMIN, which nobody has */
+        return -EPERM;
     if (t->proc == current->proc || !ptrace_may_access(t->proc))
         return -EPERM;
     r = ptrace_attach(t, current, seize, seize ? (uint32_t)data : 0);
@@ -238,6 +239,8 @@ static long set_options(struct trace *tr, uint64_t options)
 {
     if (options & ~(uint64_t)OPTIONS_KNOWN)
         return -EINVAL;
+    if (options & PTRACE_O_SUSPEND_SECCOMP)
+        return -EPERM;
     tr->options = (uint32_t)options;
     return 0;
 }

@@ -51,6 +51,8 @@ SYSCALL_DEFINE4(rt_sigaction, int, signo, uaddr_t, new_action, uaddr_t, old_acti
     if (!valid_signal(signo) || (new_action && (SIGNALS_UNBLOCKABLE & SIGNAL_BIT(signo))))
         return -EINVAL;
     old = current->proc->sighand->action[signo - 1];
+    if (new_action && (old.flags & ACTION_FINAL))
+        return -EINVAL;
     if (new_action) {
         new.flags &= SA_KNOWN; /* unknown bits are cleared, so that programs can ask what is supported */
         set_action(signo, &new);

@@ -224,6 +224,12 @@ static void test_answers(void)
 
 /* --- descriptors --- */
 
+struct big {
+    struct seccomp_notif_addfd add;
+    char more[8];
+};
+#define ADDFD_BIG _IOWR('!', 3, struct big)
+
 static int work_descriptors(int sock)
 {
     struct stat a, b;
@@ -244,6 +250,7 @@ static void test_descriptors(void)
 {
     struct seccomp_notif_addfd add = { .srcfd = (uint32_t)open("/dev/zero", O_RDONLY) };
     struct seccomp_notif n;
+    struct big big;
     int listener, sock, fd, zero;
     pid_t pid = start(work_descriptors, 0, &listener, &sock);
 
@@ -266,6 +273,13 @@ static void test_descriptors(void)
     add.newfd = 30;
     CHECK_EQUAL(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add), 30);
     CHECK_EQUAL(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add), 30);
+    memset(&big, 0, sizeof(big));
+    big.add = add;
+    big.more[3] = 1;
+    CHECK_ERRNO(ioctl(listener, ADDFD_BIG, &big), E2BIG);
+    big.more[3] = 0;
+    CHECK_EQUAL(ioctl(listener, ADDFD_BIG, &big), 30);
+    CHECK_ERRNO(ioctl(listener, _IOW('!', 3, char[8]), &big), EINVAL);
     add.flags = add.newfd = add.newfd_flags = 0;
     fd = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
     CHECK(fd >= 3 && fd < 30);
@@ -348,6 +362,23 @@ static int work_killable(int sock)
     return 3;
 }
 
+static char state_of(pid_t pid)
+{
+    char path[32], state = '?';
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    for (int i = 0; i < 1000 && state != 'D'; i++) {
+        FILE *f = fopen(path, "r");
+
+        usleep(1000);
+        if (!f || fscanf(f, "%*d %*s %c", &state) != 1)
+            state = '?';
+        if (f)
+            fclose(f);
+    }
+    return state;
+}
+
 static void test_killable(void)
 {
     struct seccomp_notif n;
@@ -359,12 +390,13 @@ static void test_killable(void)
     CHECK_EQUAL(read(sock, &c, 1), 1);
     CHECK_OK(receive(listener, &n));
     CHECK_OK(kill(pid, SIGUSR1));
+    CHECK_EQUAL(state_of(pid), 'D');
     CHECK_EQUAL(ready(listener), POLLOUT);
     CHECK_OK(ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n.id));
     CHECK_OK(answer(listener, n.id, 7, 0, 0));
     CHECK_OK(receive(listener, &n));
-    CHECK_OK(kill(pid, SIGKILL));
-    finish(pid, SIGKILL, -1, sock);
+    CHECK_OK(kill(pid, SIGTERM)); /* as deadly as SIGKILL where nobody handles it */
+    finish(pid, SIGTERM, -1, sock);
     CHECK_ERRNO(ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n.id), ENOENT);
     close(listener);
 }
