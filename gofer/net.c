@@ -371,6 +371,8 @@ void net_send_some(struct net *net, struct net_socket *s)
         return;
     if (s->datagram)
         net_datagram_send(net, s);
+    else if (s->own_dns)
+        net_serve_names(net, s);
     else if (s->connected)
         net_stream_send(net, s);
 }
@@ -383,6 +385,8 @@ void net_receive_some(struct net *net, struct net_socket *s)
         return;
     else if (s->datagram)
         net_datagram_receive(net, s);
+    else if (s->own_dns)
+        net_serve_names(net, s);
     else if (s->connected)
         net_stream_receive(net, s);
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "common/guest_mem.h"
@@ -40,14 +41,23 @@ union net_sockaddr {
     struct sockaddr_in6 in6;
 };
 
-/* Who wrote to a published datagram socket lately: it may be answered, wherever it is. */
+/*
+ * Who wrote to a published datagram socket lately: it may be answered, wherever it is. Or to whom a bound one wrote, which may answer:
+ * a port that the sandbox chose isn't open to the world by that.
+ */
 #define NET_KNOWN_MAX 1024
+
+enum { NET_ERRORS_V4 = 1, NET_ERRORS_V6 = 2 };
 
 struct net_socket {
     uint32_t number;
     int fd;
     uint16_t family;   /* AF_INET or AF_INET6 */
     bool datagram;
+    bool echo;         /* datagrams are ICMP echo requests and replies */
+    bool bound;        /* to a port that the guest chose: only who was written to may write */
+    unsigned errors_wanted; /* IP_RECVERR, IPV6_RECVERR: NET_ERRORS_* */
+    bool errors_wait;  /* in the host's queue, for room in the rx ring */
     bool connecting;   /* a stream's connect is under way */
     bool connected;
     bool listening;
@@ -67,8 +77,10 @@ struct net_socket {
     uint64_t close_deadline_ns;
     struct net_end checked; /* the last destination that was permitted, */
     uint32_t checked_epoch; /* and when */
+    struct net_end checked_local; /* the same, of source addresses */
+    uint32_t checked_local_epoch;
     const struct net_publish *publish;
-    struct net_end *known;  /* NET_KNOWN_MAX of them, or NULL */
+    struct net_end *known;  /* NET_KNOWN_MAX of them, or NULL: of published and bound datagram sockets */
     int waiting_fd;         /* listening: a connection that hasn't been taken, or -1 */
     union net_sockaddr waiting_peer;
     struct net_socket *next_ready;
@@ -162,6 +174,8 @@ void net_stream_send(struct net *net, struct net_socket *s);
 void net_stream_receive(struct net *net, struct net_socket *s);
 void net_datagram_send(struct net *net, struct net_socket *s);
 void net_datagram_receive(struct net *net, struct net_socket *s);
+bool net_datagram_errors(struct net *net, struct net_socket *s); /* the host's error queue. True if there was something */
+void net_serve_names(struct net *net, struct net_socket *s);    /* a stream to the name service that we are */
 void net_accept_some(struct net *net, struct net_socket *s);
 void net_connected(struct net *net, struct net_socket *s);
 
@@ -191,12 +205,30 @@ struct net_target {
 
 /* May s talk to `end`, and by which address of the host's? 0 or -errno; refusals are told to the operator. */
 int net_check(struct net *net, struct net_socket *s, const struct net_end *end, struct net_target *ret);
+/* May s have this source address? Unspecified ones leave it to the host. 0, -EADDRNOTAVAIL or -EAFNOSUPPORT. */
+int net_check_local(struct net *net, struct net_socket *s, const struct net_end *end, struct net_target *ret);
 /* May what comes from there be handed to s? */
 bool net_check_source(struct net *net, struct net_socket *s, const struct net_end *end);
 void net_remember(struct net_socket *s, const struct net_end *end);
 
 /* The host's address as the guest is to see it (aliases are put in). */
 void net_show(const struct net *net, const union net_sockaddr *sa, struct net_end *ret);
+
+/* --- ancillary data of datagrams (net_control.c) --- */
+
+/* Room for what a message carries. */
+union net_control {
+    size_t align;
+    uint8_t bytes[256];
+};
+
+/* What record says of a datagram to an IPv4 or IPv6 address, into msg; local is the source address, or NULL. */
+void net_put_control(const struct net_record *record, const struct net_target *local, bool v4, union net_control *room,
+                     struct msghdr *msg);
+/* What the host says of one that has come. */
+void net_take_control(const struct net *net, struct msghdr *msg, struct net_record *record);
+/* What its error queue says. False: nothing that is passed on. */
+bool net_take_error(const struct net *net, struct msghdr *msg, struct net_record *record);
 
 /* --- options (net_options.c): allow-lists. 0 or -errno --- */
 int net_set_option(struct net_socket *s, int level, int name, const void *value, socklen_t size);

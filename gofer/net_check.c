@@ -66,6 +66,14 @@ static int dns_alias(const struct net *net, const struct net_end *end)
     return -1;
 }
 
+static bool is_any(const uint8_t addr[16])
+{
+    static const uint8_t any[16];
+    uint32_t v4;
+
+    return net_mapped_v4(addr, &v4) ? v4 == 0 : !memcmp(addr, any, 16);
+}
+
 static void say_refused(struct net *net, const struct net_socket *s, const struct net_end *end, enum net_class why)
 {
     static const size_t kept = sizeof(net->refused) / sizeof(net->refused[0]);
@@ -88,8 +96,11 @@ static void say_refused(struct net *net, const struct net_socket *s, const struc
         inet_ntop(AF_INET, end->addr + 12, text, sizeof(text));
     else
         inet_ntop(AF_INET6, end->addr, text, sizeof(text));
-    log_error("net", "%s to %s port %u refused: %s", s->datagram ? "datagram" : "connection", text, end->port,
-              net_class_text(why));
+    if (s->echo)
+        log_error("net", "echo request to %s refused: %s", text, net_class_text(why));
+    else
+        log_error("net", "%s to %s port %u refused: %s", s->datagram ? "datagram" : "connection", text, end->port,
+                  net_class_text(why));
 }
 
 static int decide(struct net *net, const struct net_end *end, enum net_class *ret_why)
@@ -109,19 +120,23 @@ int net_check(struct net *net, struct net_socket *s, const struct net_end *end, 
     struct net_end real = *end;
     enum net_class why = NET_CLASS_PUBLIC;
     uint32_t v4;
-    int dns = dns_alias(net, end);
+    int dns = s->echo ? -1 : dns_alias(net, end);
     bool known;
     int err;
 
     *ret = (struct net_target){ .own_dns = dns >= 0 && plan->listed };
     if (ret->own_dns)
-        return s->datagram ? 0 : -ECONNREFUSED;
+        return 0;
     if (dns >= 0) {
         memcpy(real.addr, plan->servers[dns].addr, 16);
         real.scope = plan->servers[dns].scope;
         return make_sockaddr(s, &real, ret);
     }
-    known = is_known(s, end);
+    if (s->bound)
+        net_remember(s, end);
+    if (s->echo)
+        real.port = 0; /* there are none: a rule that names one doesn't permit it */
+    known = s->publish && is_known(s, end);
     if ((plan->host_loopback || known) && net_mapped_v4(end->addr, &v4) && v4 == NET_HOST_ADDR)
         net_map_v4(real.addr, INADDR_LOOPBACK);
     err = make_sockaddr(s, &real, ret);
@@ -137,6 +152,29 @@ int net_check(struct net *net, struct net_socket *s, const struct net_end *end, 
     return 0;
 }
 
+int net_check_local(struct net *net, struct net_socket *s, const struct net_end *end, struct net_target *ret)
+{
+    const struct net_plan *plan = net->config.plan;
+    bool is_checked = s->checked_local_epoch == net->epoch && same_end(&s->checked_local, end);
+    struct net_end real = *end;
+    enum net_class class;
+    uint32_t v4;
+
+    *ret = (struct net_target){ 0 };
+    if (plan->host_loopback && net_mapped_v4(end->addr, &v4) && v4 == NET_HOST_ADDR)
+        net_map_v4(real.addr, INADDR_LOOPBACK);
+    if (!is_any(real.addr) && !is_checked) {
+        class = net_classify(real.addr);
+        if (!plan->outgoing || !plan->host_loopback || class > NET_CLASS_LOCAL)
+            return -EADDRNOTAVAIL; /* which of its addresses the host uses is its own affair */
+        if (net_routes_look_up(&net->routes, real.addr, real.scope) != NET_ROUTE_LOCAL)
+            return -EADDRNOTAVAIL; /* broadcast and multicast ones could be bound to */
+        s->checked_local = *end;
+        s->checked_local_epoch = net->epoch;
+    }
+    return make_sockaddr(s, &real, ret);
+}
+
 bool net_check_source(struct net *net, struct net_socket *s, const struct net_end *end)
 {
     struct net_end real = *end;
@@ -147,6 +185,8 @@ bool net_check_source(struct net *net, struct net_socket *s, const struct net_en
         net_remember(s, end);
         return true;
     }
+    if (s->bound)
+        return is_known(s, end);
     if ((s->checked_epoch == net->epoch && same_end(&s->checked, end)) || dns_alias(net, end) >= 0)
         return true;
     if (net->config.plan->host_loopback && net_mapped_v4(end->addr, &v4) && v4 == NET_HOST_ADDR)

@@ -83,12 +83,12 @@ static const struct net_name *find_name(const struct net_plan *plan, const char 
 }
 
 /* One address as a record whose name points at the question. False: it doesn't fit. */
-static bool put_address(uint8_t *out, size_t *size, const struct question *q, const uint8_t addr[16], bool is_v4)
+static bool put_address(uint8_t *out, size_t room, size_t *size, const struct question *q, const uint8_t addr[16], bool is_v4)
 {
     size_t len = is_v4 ? 4 : 16;
     uint8_t *p = out + *size;
 
-    if (*size + 12 + len > NET_DNS_ANSWER_MAX)
+    if (*size + 12 + len > room)
         return false;
     store16(p, 0xc000 | HEADER_SIZE);
     store16(p + 2, q->type);
@@ -102,7 +102,7 @@ static bool put_address(uint8_t *out, size_t *size, const struct question *q, co
 }
 
 static unsigned put_addresses(const struct net_plan *plan, const struct net_name *name, const struct question *q,
-                              uint8_t *out, size_t *size, unsigned *flags)
+                              uint8_t *out, size_t room, size_t *size, unsigned *flags)
 {
     unsigned count = 0;
 
@@ -112,7 +112,7 @@ static unsigned put_addresses(const struct net_plan *plan, const struct net_name
 
         if (q->type != (is_v4 ? TYPE_A : TYPE_AAAA))
             continue;
-        if (!put_address(out, size, q, plan->rules[i].addr, is_v4)) {
+        if (!put_address(out, room, size, q, plan->rules[i].addr, is_v4)) {
             *flags |= FLAG_TRUNCATED;
             break;
         }
@@ -121,7 +121,7 @@ static unsigned put_addresses(const struct net_plan *plan, const struct net_name
     return count;
 }
 
-size_t net_dns_answer(const struct net_plan *plan, const uint8_t *query, size_t size, uint8_t *out)
+size_t net_dns_answer(const struct net_plan *plan, const uint8_t *query, size_t size, uint8_t *out, size_t room)
 {
     struct question q;
     const struct net_name *name;
@@ -147,7 +147,7 @@ size_t net_dns_answer(const struct net_plan *plan, const uint8_t *query, size_t 
         name = q.class == CLASS_IN ? find_name(plan, q.name) : NULL;
         flags |= FLAG_AUTHORITATIVE;
         if (name)
-            count = put_addresses(plan, name, &q, out, &used, &flags);
+            count = put_addresses(plan, name, &q, out, room, &used, &flags);
         else
             flags |= RCODE_NO_NAME;
     }

@@ -84,9 +84,12 @@ int op_nsocket(struct engine *e, struct request *rq)
         return -EAFNOSUPPORT;
     if (type != SOCK_STREAM && type != SOCK_DGRAM)
         return -EPROTONOSUPPORT;
-    if (protocol && protocol != (type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
+    model.echo = type == SOCK_DGRAM && protocol == (family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+    if (protocol && !model.echo && protocol != (type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
         return -EPROTONOSUPPORT;
-    fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (model.echo && !e->config.net->config.plan->outgoing)
+        return -EACCES;
+    fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, model.echo ? protocol : 0);
     return fd < 0 ? -errno : net_add(e->config.net, number, fd, &model, &s);
 }
 
@@ -127,8 +130,11 @@ int op_nconnect(struct engine *e, struct request *rq)
     s->own_dns = target.own_dns;
     s->checked = end;
     s->connected = s->datagram;
-    if (target.own_dns)
+    if (target.own_dns) {
+        if (!s->datagram)
+            net_connected(net, s);
         return 0;
+    }
     if (connect(s->fd, &target.sa.any, target.size) == 0) {
         if (!s->datagram)
             net_connected(net, s);
@@ -140,6 +146,44 @@ int op_nconnect(struct engine *e, struct request *rq)
     else
         s->connected = false;
     return err;
+}
+
+/*
+ * A source address and port. That the port is another's or needs a privilege is an error only where the guest's app asked for just this
+ * address (NET_BIND_EXACT).
+ */
+int op_nbind(struct engine *e, struct request *rq)
+{
+    uint32_t number = p9_get32(&rq->in), flags;
+    struct net_target target;
+    struct net_end end;
+    union net_sockaddr sa;
+    socklen_t size = sizeof(sa);
+    struct net_socket *s;
+    struct net *net;
+    int err;
+
+    get_end(&rq->in, &end);
+    flags = p9_get32(&rq->in);
+    err = request_end(rq);
+    if (err || (err = find(e, number, &net, &s)))
+        return err;
+    if (s->listening || s->publish || s->connected || s->connecting || s->own_dns)
+        return -EINVAL;
+    err = net_check_local(net, s, &end, &target);
+    if (err)
+        return err;
+    if (s->datagram && !s->echo && end.port && !s->known && !(s->known = calloc(NET_KNOWN_MAX, sizeof(*s->known))))
+        return -ENOMEM;
+    if (bind(s->fd, &target.sa.any, target.size) == 0)
+        s->bound |= s->known != NULL;
+    else if (flags & NET_BIND_EXACT)
+        return -errno;
+    if (getsockname(s->fd, &sa.any, &size) < 0)
+        return -errno;
+    net_show(net, &sa, &end);
+    put_end(&rq->out, &end);
+    return 0;
 }
 
 static const struct net_publish *find_published(const struct net *net, uint16_t port, const struct net_socket *s)
@@ -371,7 +415,7 @@ int op_nshutdown(struct engine *e, struct request *rq)
         return -EINVAL;
     if (s->listening || !s->connected)
         return -ENOTCONN;
-    if (how != SHUT_WR && shutdown(s->fd, SHUT_RD) < 0)
+    if (how != SHUT_WR && !s->own_dns && shutdown(s->fd, SHUT_RD) < 0)
         return -errno;
     if (how != SHUT_RD) {
         s->shut_wanted = true;

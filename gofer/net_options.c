@@ -9,7 +9,7 @@
 #define BUFFER_MAX (4 << 20) /* of the host's kernel, for one socket and direction */
 #define PRIORITY_MAX 6       /* what anybody may set (socket(7)) */
 
-enum { GET = 1, SET = 2, STREAM = 4, V6 = 8 };
+enum { GET = 1, SET = 2, STREAM = 4, V6 = 8, DATAGRAM = 16 };
 
 static const struct allowed {
     int level, name;
@@ -22,6 +22,8 @@ static const struct allowed {
     { SOL_SOCKET, SO_SNDBUF, GET | SET, 0, BUFFER_MAX },
     { SOL_SOCKET, SO_RCVBUF, GET | SET, 0, BUFFER_MAX },
     { SOL_SOCKET, SO_BROADCAST, GET, 0, 0 },
+    { SOL_SOCKET, SO_REUSEADDR, GET | SET | STREAM, 0, 0 },
+    { SOL_SOCKET, SO_TIMESTAMPNS, GET | SET | DATAGRAM, 0, 0 },
     { IPPROTO_TCP, TCP_NODELAY, GET | SET | STREAM, 0, 0 },
     { IPPROTO_TCP, TCP_CORK, GET | SET | STREAM, 0, 0 },
     { IPPROTO_TCP, TCP_KEEPIDLE, GET | SET | STREAM, 0, 0 },
@@ -41,11 +43,19 @@ static const struct allowed {
     { IPPROTO_IP, IP_TTL, GET | SET, 0, 0 },
     { IPPROTO_IP, IP_MTU_DISCOVER, GET | SET, 0, 0 },
     { IPPROTO_IP, IP_MTU, GET, 0, 0 },
+    { IPPROTO_IP, IP_PKTINFO, GET | SET | DATAGRAM, 0, 0 },
+    { IPPROTO_IP, IP_RECVTTL, GET | SET | DATAGRAM, 0, 0 },
+    { IPPROTO_IP, IP_RECVTOS, GET | SET | DATAGRAM, 0, 0 },
+    { IPPROTO_IP, IP_RECVERR, GET | SET | DATAGRAM, 0, 0 },
     { IPPROTO_IPV6, IPV6_UNICAST_HOPS, GET | SET | V6, 0, 0 },
     { IPPROTO_IPV6, IPV6_TCLASS, GET | SET | V6, 0, 0 },
     { IPPROTO_IPV6, IPV6_V6ONLY, GET | SET | V6, 0, 0 },
     { IPPROTO_IPV6, IPV6_MTU_DISCOVER, GET | SET | V6, 0, 0 },
     { IPPROTO_IPV6, IPV6_MTU, GET | V6, 0, 0 },
+    { IPPROTO_IPV6, IPV6_RECVPKTINFO, GET | SET | V6 | DATAGRAM, 0, 0 },
+    { IPPROTO_IPV6, IPV6_RECVHOPLIMIT, GET | SET | V6 | DATAGRAM, 0, 0 },
+    { IPPROTO_IPV6, IPV6_RECVTCLASS, GET | SET | V6 | DATAGRAM, 0, 0 },
+    { IPPROTO_IPV6, IPV6_RECVERR, GET | SET | V6 | DATAGRAM, 0, 0 },
 };
 
 static const struct allowed *find(const struct net_socket *s, int level, int name)
@@ -55,11 +65,20 @@ static const struct allowed *find(const struct net_socket *s, int level, int nam
 
         if (a->level != level || a->name != name)
             continue;
-        if ((a->how & STREAM && s->datagram) || (a->how & V6 && s->family != AF_INET6))
+        if ((a->how & STREAM && s->datagram) || (a->how & DATAGRAM && !s->datagram) || (a->how & V6 && s->family != AF_INET6))
             return NULL;
         return a;
     }
     return NULL;
+}
+
+static void note_errors(struct net_socket *s, int level, int name, int v)
+{
+    unsigned bit = level == IPPROTO_IP && name == IP_RECVERR         ? NET_ERRORS_V4
+                   : level == IPPROTO_IPV6 && name == IPV6_RECVERR ? NET_ERRORS_V6
+                                                                   : 0;
+
+    s->errors_wanted = v ? s->errors_wanted | bit : s->errors_wanted & ~bit;
 }
 
 int net_set_option(struct net_socket *s, int level, int name, const void *value, socklen_t size)
@@ -77,7 +96,10 @@ int net_set_option(struct net_socket *s, int level, int name, const void *value,
             return -EPERM;
         v = v < a->min ? a->min : v > a->max ? a->max : v;
     }
-    return setsockopt(s->fd, level, name, &v, sizeof(v)) < 0 ? -errno : 0;
+    if (setsockopt(s->fd, level, name, &v, sizeof(v)) < 0)
+        return -errno;
+    note_errors(s, level, name, v);
+    return 0;
 }
 
 int net_get_option(struct net_socket *s, int level, int name, void *value, socklen_t *size)

@@ -31,7 +31,15 @@ static void end_connect(struct net *net, struct net_socket *s)
 
 static void on_error(struct net *net, struct net_socket *s)
 {
-    int err = take_error(s); /* 0: a read or write has told it already */
+    uint32_t number = s->number;
+    bool queued = s->errors_wanted && net_datagram_errors(net, s);
+    int err;
+
+    if (net->sockets[number] != s)
+        return;
+    err = take_error(s); /* 0: a read or write has told it already */
+    if (queued)
+        return; /* and what is in the queue tells itself */
 
     net_set_error(net, s, err);
     if (err && !s->datagram)
@@ -42,6 +50,8 @@ static void on_socket(struct net *net, struct net_socket *s, uint32_t events)
 {
     uint32_t number = s->number;
 
+    if (s->own_dns && !s->datagram)
+        return; /* nobody is behind it */
     if (!s->datagram && !s->connecting && !s->connected && !s->listening)
         return; /* a new stream socket shows EPOLLHUP */
     if (s->connecting) {
@@ -63,6 +73,7 @@ static void on_socket(struct net *net, struct net_socket *s, uint32_t events)
     s = net->sockets[number];
     if (s && events & EPOLLERR)
         on_error(net, s);
+    s = net->sockets[number];
     if (s && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
         s->tx_blocked = false;
         net_send_some(net, s);

@@ -114,7 +114,8 @@
     ALLOW_ARG(socket, 0, AF_INET, "Tnsocket")                                                      \
     ALLOW_ARG(socket, 0, AF_INET6, "Tnsocket")                                                     \
     ALLOW(connect, "Tnconnect; a sandbox's gofer has no other sockets to connect")                 \
-    ALLOW(listen, "Tnlisten: sockets that --publish has bound; bind isn't allowed")                \
+    ALLOW(bind, "Tnbind: source addresses; there is no privilege for ports below 1024")            \
+    ALLOW(listen, "Tnlisten: sockets that --publish has bound")                                    \
     ALLOW(sendto, "routes; Tnoob")                                                                 \
     ALLOW(recvfrom, "routes; Tnoob")                                                               \
     ALLOW(shutdown, "Tnshutdown, Tnclose")                                                         \

@@ -51,7 +51,6 @@ enum net_state {
     NET_HUP = 1u << 2,       /* both directions have ended */
     NET_URGENT = 1u << 3,    /* out-of-band data is there */
     NET_ACCEPT = 1u << 4,    /* a connection waits */
-    NET_ERRQUEUE = 1u << 5,  /* the host's error queue has something */
     NET_RELEASED = 1u << 6,  /* closed, and its last data went out: number and rings are the guest's again */
     NET_NO_SEND = 1u << 7,   /* what is sent is lost: the peer has gone */
 };
@@ -84,16 +83,33 @@ struct net_end {
     uint16_t family;            /* 0: none; else AF_INET or AF_INET6 */
 };
 
+/* What the host's error queue says of a datagram (ip(7), IP_RECVERR). */
+struct net_error {
+    uint32_t code;              /* a positive errno */
+    uint8_t origin, type, icmp_code, pad;
+    uint32_t info, data;
+};
+
 /* A datagram in a ring: this, its bytes, padding to NET_RECORD_ALIGN. May wrap around the ring's end anywhere. */
 #define NET_RECORD_ALIGN 16u
 #define NET_DATAGRAM_MAX 65535u
 struct net_record {
     uint32_t length;            /* bytes that follow */
     uint32_t flags;             /* enum net_record_flag */
-    struct net_end end;         /* tx: destination, family 0: the connected peer; rx: source */
+    struct net_end end;         /* tx: destination, family 0: the connected peer; rx: source, of an error the destination */
+    uint8_t local[16];          /* tx: the source wanted; rx: the destination, of an error who said so; zeroes: none, not known */
+    union {
+        struct {
+            int32_t ttl, tos;   /* -1: as the socket's options say, not known */
+            uint64_t time_ns;   /* rx: when the host got it, CLOCK_REALTIME; 0: not known */
+        };
+        struct net_error error; /* NET_RECORD_ERROR */
+    };
 };
 
-enum net_record_flag { NET_RECORD_TRUNCATED = 1u << 0 };
+enum net_record_flag {
+    NET_RECORD_ERROR = 1u << 0, /* rx: not a datagram that came, but one that couldn't be delivered */
+};
 
 /*
  * Addresses that stand for something else. Link-local ones are never let out, so nothing is hidden behind them.
@@ -103,12 +119,16 @@ enum net_record_flag { NET_RECORD_TRUNCATED = 1u << 0 };
 #define NET_HOST_ADDR 0xa9fe3501u                     /* 169.254.53.1: the host's 127.0.0.1, with --net=host-loopback */
 #define NET_DNS_PORT 53
 
+/* Tnbind's flags. */
+#define NET_BIND_EXACT 1u  /* else a port that can't be had is no error: the host chooses another, as address translation does */
+
 /* Tnclose's flags. */
 #define NET_CLOSE_ABORT 1u /* reset rather than finish */
 
 _Static_assert(sizeof(struct net_block) == 128, "ABI");
 _Static_assert(sizeof(struct net_end) == 24, "ABI");
-_Static_assert(sizeof(struct net_record) == 32, "ABI");
+_Static_assert(sizeof(struct net_error) == 16, "ABI");
+_Static_assert(sizeof(struct net_record) == 64, "ABI");
 _Static_assert(NET_BLOCK_OFFSET + NET_SOCKET_MAX * sizeof(struct net_block) <= NET_RINGS_OFFSET, "the blocks fit");
 _Static_assert((NET_SOCKET_MAX & (NET_SOCKET_MAX - 1)) == 0, "the queues' size is a power of two");
 

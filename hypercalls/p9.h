@@ -81,6 +81,8 @@
  *   Tnshutdown sock[4] how[1]               SHUT_*; SHUT_WR takes effect behind what is in the tx ring
  *   Tnname    sock[4]
  *   Rnname    local(end) peer(end)
+ *   Tnbind    sock[4] end flags[4]          source address and port of a socket that hasn't any yet (NET_BIND_*)
+ *   Rnbind    end                           as the host calls it
  *   Tnclose   sock[4] flags[4]              EINPROGRESS: what is in the tx ring goes out first, NET_RELEASED tells when number and rings are free
  */
 #define P9_LIST(X)                                                                                 \
@@ -134,7 +136,8 @@
     X(244, ngetopt)                                                                                \
     X(246, nshutdown)                                                                              \
     X(248, nname)                                                                                  \
-    X(250, nclose)
+    X(250, nclose)                                                                                 \
+    X(252, nbind)
 
 enum p9_type {
 #define X(number, name) P9_T##name = number, P9_R##name = number + 1,

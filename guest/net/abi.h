@@ -65,6 +65,18 @@ struct ucred {
     uint32_t pid, uid, gid;
 };
 
+/* struct sock_extended_err (ip(7), IP_RECVERR), whose header wants a C library's struct timespec. */
+struct sock_error {
+    uint32_t code; /* errno */
+    uint8_t origin, type, icmp_code, pad;
+    uint32_t info, data;
+};
+_Static_assert(sizeof(struct sock_error) == 16, "as struct sock_extended_err");
+
+#define SO_EE_ORIGIN_LOCAL 1
+#define SO_EE_ORIGIN_ICMP 2
+#define SO_EE_ORIGIN_ICMP6 3
+
 struct msghdr_wire {
     uaddr_t name;
     int32_t name_len;

@@ -48,7 +48,7 @@ static struct {
 
 /* The way out, as getifaddrs(3) shows it: programs look for addresses before they ask for such. */
 static struct netdev way_out = {
-    .index = 2,
+    .index = OUTSIDE_DEVICE,
     .name = "eth0",
     .flags = NETDEV_UP | NETDEV_RUNNING | NETDEV_LOWER_UP,
     .mtu = 1500,
@@ -60,15 +60,75 @@ static struct netdev way_out = {
     .addr_count = 1,
 };
 
+/* --- source addresses --- */
+
+/* end: also where the host has bound it. */
+static int bind_host(const struct inet_sock *i, struct inet_end *end, uint32_t flags)
+{
+    struct ring_request *rq = outside_request(P9_Tnbind, i->outside);
+    int err;
+
+    outside_put_end(rq, end);
+    p9_put32(&rq->out, flags);
+    err = (int)ring_call(rq);
+    if (err == 0)
+        outside_get_end(rq, end);
+    ring_put(rq);
+    return err;
+}
+
+void outside_keep_binding(struct inet_sock *i)
+{
+    struct inet_end end = { .port = i->local.port };
+
+    if (i->bound_addr && !inet_is_inside(i->local.addr)) {
+        end = i->local;
+        bind_host(i, &end, NET_BIND_EXACT);
+    } else if (i->named) {
+        if (i->s.family == AF_INET)
+            memset(end.addr + 10, 0xff, 2); /* 0.0.0.0 */
+        bind_host(i, &end, 0);
+    }
+}
+
 static int adopt(struct socket *s)
 {
-    return s->type == SOCK_STREAM ? gofer_tcp_adopt(s) : gofer_udp_adopt(s);
+    bool is_new = !inet_sock(s)->outside;
+    int err = s->type == SOCK_STREAM ? gofer_tcp_adopt(s) : gofer_udp_adopt(s);
+
+    if (err == 0 && is_new)
+        outside_keep_binding(inet_sock(s));
+    return err;
+}
+
+static int bind_outside(struct inet_sock *i, const struct inet_end *end)
+{
+    struct inet_end local = *end;
+    int err = adopt(&i->s);
+
+    if (err == 0)
+        err = bind_host(i, &local, NET_BIND_EXACT);
+    if (err < 0)
+        return err;
+    i->local = local;
+    i->bound_addr = i->bound_port = i->named = true;
+    return 0;
+}
+
+/* The address that the way out has inside. */
+static bool is_own(const uint8_t addr[16])
+{
+    if (inet_is_v4(addr))
+        return memcmp(addr + 12, way_out.addrs[0].addr, 4) == 0;
+    return boot_info.net_v6 && inet_same(addr, way_out.addrs[1].addr);
 }
 
 static const struct inet_outside outside = {
     .adopt = adopt,
     .listening = gofer_publish_listening,
     .unlisten = gofer_publish_unlisten,
+    .is_own = is_own,
+    .bind = bind_outside,
 };
 
 static bool poll_events(void);
@@ -254,7 +314,7 @@ struct outside_sock *outside_create(struct socket *s, bool make_host, int *err)
     rq = outside_request(P9_Tnsocket, o);
     p9_put16(&rq->out, (uint16_t)s->family);
     p9_put16(&rq->out, (uint16_t)s->type);
-    p9_put16(&rq->out, 0);
+    p9_put16(&rq->out, (uint16_t)(s->type == SOCK_DGRAM ? s->protocol : 0));
     outside_put_rings(rq, o);
     *err = (int)outside_call(rq);
     if (*err == 0)

@@ -16,6 +16,8 @@
 
 struct ring_request;
 
+#define OUTSIDE_DEVICE 2 /* the index of what getifaddrs(3) shows as the way out */
+
 struct outside_ring {
     uint8_t *base;
     uint32_t offset, size; /* size 0: none */
@@ -37,7 +39,6 @@ struct outside_sock {
     bool closing;               /* Tnclose hasn't been answered */
     struct inet_end checked;    /* datagrams: where the last one was permitted to go */
     bool is_checked;
-    const struct socket_ops *inside; /* datagrams: what serves loopback addresses */
     struct mutex write_lock;         /* datagrams: of the tx ring */
     struct socket *listener;    /* publish: of which this is the outside half; not counted */
     struct outside_sock *parent; /* accepted: the listener's */
@@ -61,6 +62,12 @@ struct outside_sock *outside_create(struct socket *s, bool make_host, int *err);
 void outside_close(struct outside_sock *o, bool abort);
 /* Free numbers and rings of one that the host doesn't have. */
 void outside_free(struct outside_sock *o);
+
+/*
+ * What bind(2) chose is to be so at the host too, of a socket that has been adopted. A port that the host can't give is no error: it takes
+ * another, as address translation does.
+ */
+void outside_keep_binding(struct inet_sock *i);
 
 void outside_put_end(struct ring_request *rq, const struct inet_end *end);
 void outside_get_end(struct ring_request *rq, struct inet_end *end);

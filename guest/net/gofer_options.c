@@ -26,10 +26,18 @@ static const struct told {
     { IPPROTO_IP, IP_TOS, OPT_IP_TOS },
     { IPPROTO_IP, IP_TTL, OPT_IP_TTL },
     { IPPROTO_IP, IP_MTU_DISCOVER, OPT_IP_MTU_DISCOVER },
+    { IPPROTO_IP, IP_PKTINFO, OPT_IP_PKTINFO },
+    { IPPROTO_IP, IP_RECVTTL, OPT_IP_RECVTTL },
+    { IPPROTO_IP, IP_RECVTOS, OPT_IP_RECVTOS },
+    { IPPROTO_IP, IP_RECVERR, OPT_IP_RECVERR },
     { IPPROTO_IPV6, IPV6_UNICAST_HOPS, OPT_V6_HOPS },
     { IPPROTO_IPV6, IPV6_TCLASS, OPT_V6_TCLASS },
     { IPPROTO_IPV6, IPV6_V6ONLY, OPT_V6_ONLY },
     { IPPROTO_IPV6, IPV6_MTU_DISCOVER, OPT_V6_MTU_DISCOVER },
+    { IPPROTO_IPV6, IPV6_RECVPKTINFO, OPT_V6_PKTINFO },
+    { IPPROTO_IPV6, IPV6_RECVHOPLIMIT, OPT_V6_RECVHOPS },
+    { IPPROTO_IPV6, IPV6_RECVTCLASS, OPT_V6_RECVTCLASS },
+    { IPPROTO_IPV6, IPV6_RECVERR, OPT_V6_RECVERR },
 };
 
 static const struct told *find(int level, int name)
@@ -40,6 +48,7 @@ static const struct told *find(int level, int name)
     return NULL;
 }
 
+/* A datagram's options are its own: the host must have them before the next is sent. A stream's needn't be waited for. */
 static void tell(const struct outside_sock *o, int level, int name, int value)
 {
     struct ring_request *rq = outside_request(P9_Tnsetopt, o);
@@ -47,7 +56,10 @@ static void tell(const struct outside_sock *o, int level, int name, int value)
     p9_put32(&rq->out, (uint32_t)level);
     p9_put32(&rq->out, (uint32_t)name);
     p9_put_str(&rq->out, (const char *)&value, sizeof(value));
-    outside_post(rq);
+    if (o->s && o->s->type == SOCK_DGRAM)
+        outside_call(rq);
+    else
+        outside_post(rq);
 }
 
 int gofer_setsockopt(struct socket *s, int level, int name, const void *value, uint32_t len)
@@ -115,6 +127,16 @@ void gofer_option_set(struct socket *s, int name)
     case SO_RCVBUF:
         value = (int)s->opt.rcvbuf / 2;
         break;
+    case SO_REUSEADDR:
+        value = s->opt.reuseaddr;
+        break;
+    case SO_TIMESTAMP_OLD:
+    case SO_TIMESTAMPNS_OLD:
+        if (s->type != SOCK_DGRAM)
+            return;
+        name = SO_TIMESTAMPNS_OLD;
+        value = s->opt.timestamp;
+        break;
     default:
         return;
     }
@@ -140,6 +162,10 @@ void gofer_send_options(struct socket *s)
         gofer_option_set(s, SO_OOBINLINE);
     if (s->opt.priority)
         gofer_option_set(s, SO_PRIORITY);
+    if (s->opt.reuseaddr)
+        gofer_option_set(s, SO_REUSEADDR);
+    if (s->opt.timestamp)
+        gofer_option_set(s, SO_TIMESTAMPNS_OLD);
     if (s->opt.sndbuf_set)
         gofer_option_set(s, SO_SNDBUF);
 }

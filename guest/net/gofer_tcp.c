@@ -65,9 +65,13 @@ static void gofer_release(struct socket *s)
 
 /* --- names --- */
 
-static int gofer_bind(struct socket *s UNUSED, const struct net_addr *addr UNUSED)
+static int gofer_bind(struct socket *s, const struct net_addr *addr)
 {
-    return -EADDRNOTAVAIL; /* which of its addresses the host uses is its own affair */
+    int err = inet_bind(s, addr, tcp_sock(s)->state == TCP_STATE_CLOSE);
+
+    if (err == 0)
+        outside_keep_binding(inet_sock(s));
+    return err;
 }
 
 static void ask_names(struct tcp_sock *t)
@@ -117,6 +121,7 @@ static int disconnect(struct tcp_sock *t)
     s->error = 0;
     inet_forget_binding(&t->i);
     gofer_send_options(s);
+    outside_keep_binding(&t->i);
     socket_wake_state(s);
     return 0;
 }
@@ -160,7 +165,7 @@ static int gofer_connect(struct socket *s, const struct net_addr *addr, bool non
     if (t->state != TCP_STATE_CLOSE)
         return -EISCONN;
     err = inet_read_addr(&t->i, addr, &to);
-    if (err == 0 && (inet_is_any(to.addr) || inet_is_loopback(to.addr)))
+    if (err == 0 && (inet_is_any(to.addr) || inet_is_inside(to.addr)))
         return -ENETUNREACH; /* once outside, always outside */
     if (err == 0)
         err = start(t, &to);

@@ -1,31 +1,17 @@
 /*
- * Datagrams of the host. A socket that is adopted keeps serving loopback addresses by what it had (udp.c): only what leads out goes
- * through the tx ring, and what comes is moved from the rx ring into the same queue.
+ * Datagrams of the host (struct udp_outside in udp.h): what leads out goes through the tx ring, and what comes is moved from the rx ring
+ * into the socket's queue.
  */
 #include "arch/cpu.h"
 #include "drivers/ring.h"
 #include "lib/string.h"
 #include "net/gofer.h"
 
-#define PAYLOAD_MAX4 65507u /* 65535 without IPv4's and UDP's header */
-#define PAYLOAD_MAX6 65527u
 #define ROOM_TO_POLL 4096u  /* with less than this it doesn't count as writable */
-
-static struct socket_ops gofer_udp_ops;
 
 static uint32_t record_size(uint32_t length)
 {
     return (uint32_t)(sizeof(struct net_record) + ALIGN_UP(length, NET_RECORD_ALIGN));
-}
-
-static struct outside_sock *outside_of(const struct socket *s)
-{
-    return ((const struct inet_sock *)s)->outside;
-}
-
-static bool leads_inside(const struct inet_end *to)
-{
-    return inet_is_any(to->addr) || inet_is_loopback(to->addr);
 }
 
 /* --- receiving --- */
@@ -46,14 +32,36 @@ static struct packet *read_record(struct outside_sock *o, struct net_record *rec
     iter_kernel(&to, &segment, p->data, record->length);
     outside_ring_take(&o->rx, o->rx_head + (uint32_t)sizeof(*record), &to, record->length);
     p->len = record->length;
+    memcpy(p->inet.from.addr, record->end.addr, 16);
+    p->inet.from.port = record->end.port;
+    memcpy(p->inet.to, record->local, 16);
+    p->inet.device = OUTSIDE_DEVICE;
     return p;
+}
+
+static void take_datagram(struct socket *s, struct packet *p, const struct net_record *record)
+{
+    static const uint8_t unknown[16];
+
+    if (inet_same(p->inet.to, unknown))
+        memcpy(p->inet.to, inet_sock(s)->local.addr, 16);
+    p->inet.ttl = (uint8_t)record->ttl;
+    p->inet.tos = (uint8_t)record->tos;
+    if (s->opt.timestamp && record->time_ns)
+        p->time_ns = MIN(record->time_ns, clock_real_ns());
+    udp_receive(s, p);
+}
+
+static void take_error(struct socket *s, struct packet *p, const struct net_error *e)
+{
+    p->inet.error = (struct sock_error){ e->code & 4095, e->origin, e->type, e->icmp_code, 0, e->info, e->data };
+    udp_push_error(udp_sock(s), p);
 }
 
 /* Into the socket's queue, as far as its buffer takes it; the rest waits in the ring, and then at the host. */
 void gofer_udp_event(struct outside_sock *o)
 {
     struct socket *s = o->s;
-    bool any = false;
 
     while (outside_rx_used(o) >= sizeof(struct net_record) && s->rx.charge <= s->opt.rcvbuf) {
         struct net_record record;
@@ -62,29 +70,17 @@ void gofer_udp_event(struct outside_sock *o)
         if (!p)
             break;
         outside_rx_consume(o, record_size(record.length));
-        memcpy(p->inet.from.addr, record.end.addr, 16);
-        p->inet.from.port = record.end.port;
-        memcpy(p->inet.to, inet_sock(s)->local.addr, 16);
-        p->charge = packet_truesize(p->len);
-        if (s->opt.timestamp)
-            p->time_ns = clock_real_ns();
-        packet_push(&s->rx, p);
-        any = true;
+        if (record.flags & NET_RECORD_ERROR)
+            take_error(s, p, &record.error);
+        else
+            take_datagram(s, p, &record);
     }
-    if (any)
-        socket_wake_read(s);
 }
 
-static ssize_t gofer_udp_recv(struct socket *s, struct socket_msg *msg)
+static void gofer_udp_taken(struct udp_sock *u)
 {
-    struct outside_sock *o = outside_of(s);
-    ssize_t ret;
-
-    outside_look();
-    ret = o->inside->recv(s, msg);
-    if (outside_rx_used(o) > 0)
-        gofer_udp_event(o); /* there is room for more */
-    return ret;
+    if (outside_rx_used(u->i.outside) > 0)
+        gofer_udp_event(u->i.outside); /* there is room for more */
 }
 
 /* --- sending --- */
@@ -109,79 +105,59 @@ static int check(struct outside_sock *o, const struct inet_end *to)
 
 static int wait_room(struct socket *s, uint32_t needed, uint64_t deadline_ns)
 {
-    struct outside_sock *o = outside_of(s);
+    struct outside_sock *o = inet_sock(s)->outside;
 
     if (outside_tx_room(o) >= needed || outside_want_room(o, needed))
         return 0;
     return socket_wait(&s->write_wait, outside_tx_room(o) >= needed || outside_want_room(o, needed), deadline_ns);
 }
 
-/* to NULL: the connected peer. */
-static int put_record(struct outside_sock *o, const struct inet_end *to, struct iter *data, uint32_t n)
+static int put_record(struct outside_sock *o, const struct udp_head *head, struct iter *data)
 {
-    struct net_record record = { .length = n };
+    struct net_record record = { .length = (uint32_t)data->left, .ttl = head->ttl, .tos = head->tos };
     struct iter_segment segment;
-    struct iter head;
+    struct iter out;
 
-    if (to) {
-        memcpy(record.end.addr, to->addr, 16);
-        record.end.port = to->port;
-        record.end.family = inet_is_v4(to->addr) ? AF_INET : AF_INET6;
+    if (!head->to_peer) {
+        memcpy(record.end.addr, head->to.addr, 16);
+        record.end.port = head->to.port;
+        record.end.family = inet_is_v4(head->to.addr) ? AF_INET : AF_INET6;
     }
-    iter_kernel(&head, &segment, &record, sizeof(record));
-    outside_ring_put(&o->tx, o->tx_tail, &head, sizeof(record));
-    if (outside_ring_put(&o->tx, o->tx_tail + (uint32_t)sizeof(record), data, n) < n)
+    if (head->has_source && !inet_is_inside(head->source)) /* ours is what the host makes of it anyway */
+        memcpy(record.local, head->source, 16);
+    iter_kernel(&out, &segment, &record, sizeof(record));
+    outside_ring_put(&o->tx, o->tx_tail, &out, sizeof(record));
+    if (outside_ring_put(&o->tx, o->tx_tail + (uint32_t)sizeof(record), data, record.length) < record.length)
         return -EFAULT;
-    outside_tx_add(o, record_size(n), false);
+    outside_tx_add(o, record_size(record.length), false);
     return 0;
 }
 
-static ssize_t send_outside(struct socket *s, struct socket_msg *msg, const struct inet_end *to)
+static int gofer_udp_send(struct udp_sock *u, const struct udp_head *head, struct iter *data, bool nonblock)
 {
-    struct outside_sock *o = outside_of(s);
-    uint64_t deadline_ns = socket_deadline(s->opt.send_timeout_ns, msg->flags & MSG_DONTWAIT);
-    uint32_t n = (uint32_t)msg->data->left;
-    int err;
+    struct outside_sock *o = u->i.outside;
+    uint64_t deadline_ns = socket_deadline(u->i.s.opt.send_timeout_ns, nonblock);
+    int err = head->to_peer ? 0 : check(o, &head->to);
 
-    if (msg->data->left > (s->family == AF_INET || inet_is_v4(to->addr) ? PAYLOAD_MAX4 : PAYLOAD_MAX6))
-        return -EMSGSIZE;
-    if (to->port == 0)
+    if (head->has_source && inet_is_loopback(head->source))
         return -EINVAL;
-    err = socket_take_error(s);
-    if (err == 0 && (s->shut & SHUT_SEND))
-        err = -EPIPE;
-    if (err == 0)
-        err = inet_autobind(inet_sock(s));
-    if (err == 0 && msg->addr)
-        err = check(o, to);
     mutex_lock(&o->write_lock);
     if (err == 0)
-        err = wait_room(s, record_size(n), deadline_ns);
+        err = wait_room(&u->i.s, record_size((uint32_t)data->left), deadline_ns);
     if (err == 0)
-        err = put_record(o, msg->addr ? to : NULL, msg->data, n);
+        err = put_record(o, head, data);
     mutex_unlock(&o->write_lock);
-    return err < 0 ? err : (ssize_t)n;
+    return err;
 }
 
-static ssize_t gofer_udp_send(struct socket *s, struct socket_msg *msg)
+static bool gofer_udp_writable(struct udp_sock *u)
 {
-    struct udp_sock *u = udp_sock(s);
-    struct inet_end to = u->i.remote;
-    int err = 0;
+    struct outside_sock *o = u->i.outside;
 
-    outside_look();
-    if (msg->flags & MSG_OOB)
-        return -EOPNOTSUPP;
-    if (msg->addr)
-        err = inet_read_addr(&u->i, msg->addr, &to);
-    else if (!u->connected)
-        err = -EDESTADDRREQ;
-    if (err < 0)
-        return err;
-    return leads_inside(&to) ? outside_of(s)->inside->send(s, msg) : send_outside(s, msg, &to);
+    return outside_tx_room(o) >= ROOM_TO_POLL || outside_want_room(o, ROOM_TO_POLL);
 }
 
-/* --- connecting --- */
+/* --- names --- */
 
 /* Which of the host's addresses it comes from: programs choose among destinations by that (RFC 6724). */
 static void take_local_address(struct udp_sock *u)
@@ -197,9 +173,10 @@ static void take_local_address(struct udp_sock *u)
     ring_put(rq);
 }
 
-static int tell_host(struct outside_sock *o, const struct inet_end *to)
+static int gofer_udp_connect(struct udp_sock *u, const struct inet_end *to)
 {
-    struct ring_request *rq = outside_request(P9_Tnconnect, o);
+    struct ring_request *rq = outside_request(P9_Tnconnect, u->i.outside);
+    int err;
 
     if (to) {
         outside_put_end(rq, to);
@@ -207,94 +184,47 @@ static int tell_host(struct outside_sock *o, const struct inet_end *to)
         for (unsigned i = 0; i < 3; i++)
             p9_put64(&rq->out, 0); /* an end of family 0 */
     }
-    return (int)outside_call(rq);
+    err = (int)outside_call(rq);
+    if (err == 0 && to)
+        take_local_address(u);
+    return err;
 }
 
-static int gofer_udp_connect(struct socket *s, const struct net_addr *addr, bool nonblock)
+static int gofer_udp_bound(struct udp_sock *u)
 {
-    struct udp_sock *u = udp_sock(s);
-    struct outside_sock *o = u->i.outside;
-    bool was_outside = u->connected && !leads_inside(&u->i.remote);
-    struct inet_end to;
-    int err;
-
-    if (addr->len < sizeof(addr->family))
-        return -EINVAL;
-    if (addr->family != AF_UNSPEC) {
-        err = inet_read_addr(&u->i, addr, &to);
-        if (err < 0)
-            return err;
-    }
-    if (addr->family == AF_UNSPEC || leads_inside(&to)) {
-        if (was_outside)
-            tell_host(o, NULL);
-        return o->inside->connect(s, addr, nonblock);
-    }
-    err = inet_autobind(&u->i);
-    if (err == 0)
-        err = tell_host(o, &to);
-    if (err < 0)
-        return err;
-    u->i.remote = to;
-    u->connected = true;
-    take_local_address(u);
+    outside_keep_binding(&u->i);
     return 0;
 }
 
-static uint32_t gofer_udp_poll(struct socket *s)
+static void gofer_udp_release(struct udp_sock *u)
 {
-    struct outside_sock *o = outside_of(s);
-    uint32_t events = o->inside->poll(s);
-
-    if (outside_tx_room(o) < ROOM_TO_POLL && !outside_want_room(o, ROOM_TO_POLL))
-        events &= ~(uint32_t)(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
-    return events;
+    outside_close(u->i.outside, false);
 }
 
-static void gofer_udp_release(struct socket *s)
-{
-    struct outside_sock *o = outside_of(s);
-
-    o->inside->release(s);
-    outside_close(o, false);
-}
-
-static int gofer_udp_setsockopt(struct socket *s, int level, int name, const void *value, uint32_t len)
-{
-    if (level == IPPROTO_UDP)
-        return outside_of(s)->inside->setsockopt(s, level, name, value, len);
-    return gofer_setsockopt(s, level, name, value, len);
-}
-
-static int gofer_udp_getsockopt(struct socket *s, int level, int name, void *buf, uint32_t *len)
-{
-    if (level == IPPROTO_UDP)
-        return outside_of(s)->inside->getsockopt(s, level, name, buf, len);
-    return gofer_getsockopt(s, level, name, buf, len);
-}
+static const struct udp_outside gofer_udp = {
+    .send = gofer_udp_send,
+    .connect = gofer_udp_connect,
+    .bound = gofer_udp_bound,
+    .look = outside_look,
+    .taken = gofer_udp_taken,
+    .writable = gofer_udp_writable,
+    .release = gofer_udp_release,
+    .setsockopt = gofer_setsockopt,
+    .getsockopt = gofer_getsockopt,
+    .option_set = gofer_option_set,
+};
 
 int gofer_udp_adopt(struct socket *s)
 {
-    struct outside_sock *o;
+    struct udp_sock *u = udp_sock(s);
     int err;
 
-    if (outside_of(s))
+    if (u->i.outside)
         return 0;
-    o = outside_create(s, true, &err);
-    if (!o)
+    u->i.outside = outside_create(s, true, &err);
+    if (!u->i.outside)
         return err;
-    o->inside = s->ops;
-    gofer_udp_ops = *s->ops;
-    gofer_udp_ops.send = gofer_udp_send;
-    gofer_udp_ops.recv = gofer_udp_recv;
-    gofer_udp_ops.connect = gofer_udp_connect;
-    gofer_udp_ops.poll = gofer_udp_poll;
-    gofer_udp_ops.release = gofer_udp_release;
-    gofer_udp_ops.setsockopt = gofer_udp_setsockopt;
-    gofer_udp_ops.getsockopt = gofer_udp_getsockopt;
-    gofer_udp_ops.option_set = gofer_option_set;
-    inet_sock(s)->outside = o;
-    s->ops = &gofer_udp_ops;
+    u->outside = &gofer_udp;
     gofer_send_options(s);
     return 0;
 }

@@ -37,6 +37,12 @@ struct socket *frame_socket(int type, int protocol)
     return inet_outside && inet_outside->packet ? inet_outside->packet(type, protocol) : err_ptr(-EAFNOSUPPORT);
 }
 
+/* With packets of our own, ping(8) and its like find raw sockets; the stack makes no others. */
+static struct socket *echo_socket(int family, int protocol)
+{
+    return inet_outside && inet_outside->raw ? err_ptr(-EACCES) : ping_socket(family, protocol);
+}
+
 struct socket *inet_socket(int family, int type, int protocol)
 {
     int only = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
@@ -47,6 +53,8 @@ struct socket *inet_socket(int family, int type, int protocol)
         return err_ptr(-ESOCKTNOSUPPORT);
     if (protocol < 0 || protocol > 255)
         return err_ptr(-EINVAL);
+    if (type == SOCK_DGRAM && protocol == (family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+        return echo_socket(family, protocol);
     if (protocol && protocol != only)
         return err_ptr(-EPROTONOSUPPORT);
     return type == SOCK_STREAM ? tcp_socket(family) : udp_socket(family);
@@ -224,6 +232,7 @@ void inet_forget_binding(struct inet_sock *i)
     if (!i->bound_port) {
         inet_release_port(i);
         i->local.port = 0;
+        i->named = false;
     }
     if (!i->bound_addr) {
         if (i->s.family == AF_INET)
@@ -314,19 +323,17 @@ static int read_bind_addr(const struct inet_sock *i, const struct net_addr *addr
     return inet_is_v4(ret->addr) && i->options[OPT_V6_ONLY] ? -EINVAL : 0;
 }
 
-/* May it be bound here? 1: the socket was adopted. */
+/* May it be bound here? 1: that is the transport's to say. */
 static int check_bind_addr(struct inet_sock *i, const struct inet_end *end)
 {
     int err;
 
     if (i->s.type == SOCK_DGRAM && inet_outside && inet_outside->is_group && inet_outside->is_group(end->addr)) {
-        if (!i->stack) {
-            err = inet_outside->adopt(&i->s);
-            return err < 0 ? err : 1;
-        }
+        err = inet_outside->adopt(&i->s);
+        if (err < 0)
+            return err;
     } else if (!inet_is_any(end->addr) && !inet_is_inside(end->addr)) {
-        err = inet_outside && !inet_outside->is_own ? inet_outside->adopt(&i->s) : -EADDRNOTAVAIL;
-        return err < 0 ? err : 1;
+        return inet_outside && inet_outside->bind ? 1 : -EADDRNOTAVAIL;
     }
     if (end->port && end->port < PORT_PRIVILEGED && !capable(CAP_NET_BIND_SERVICE))
         return -EACCES;
@@ -341,12 +348,12 @@ int inet_bind(struct socket *s, const struct net_addr *addr, bool idle)
 
     if (err == 0)
         err = check_bind_addr(i, &end);
-    if (err > 0)
-        return s->ops->bind(s, addr);
     if (err < 0)
         return err;
     if (!idle || i->local.port)
         return -EINVAL;
+    if (err > 0)
+        return inet_outside->bind(i, &end);
     memcpy(i->local.addr, end.addr, 16);
     if (end.port && inet_conflict(i, end.port, false))
         err = -EADDRINUSE;
@@ -362,5 +369,6 @@ int inet_bind(struct socket *s, const struct net_addr *addr, bool idle)
     }
     i->bound_addr = !inet_is_any(end.addr);
     i->bound_port = end.port != 0;
+    i->named = i->local.port != 0;
     return 0;
 }

@@ -14,6 +14,7 @@
 /* Options that are kept and told back; some act. The index into inet_sock.options. */
 enum inet_option {
     OPT_IP_TOS, OPT_IP_TTL, OPT_IP_PKTINFO, OPT_IP_MTU_DISCOVER, OPT_IP_RECVERR, OPT_IP_RECVTTL, OPT_IP_RECVTOS,
+    OPT_IP_RETOPTS,
     OPT_IP_FREEBIND, OPT_IP_BIND_NO_PORT, OPT_IP_MULTICAST_TTL, OPT_IP_MULTICAST_LOOP, OPT_IP_RECVORIGDST,
     OPT_V6_ONLY, OPT_V6_HOPS, OPT_V6_PKTINFO, OPT_V6_TCLASS, OPT_V6_RECVTCLASS, OPT_V6_RECVHOPS, OPT_V6_MTU_DISCOVER,
     OPT_V6_RECVERR, OPT_V6_DONTFRAG, OPT_V6_MULTICAST_HOPS, OPT_V6_MULTICAST_LOOP, OPT_V6_AUTOFLOWLABEL,
@@ -27,6 +28,7 @@ struct inet_sock {
     struct socket s;
     struct inet_end local, remote; /* remote.port 0: not connected */
     bool bound_addr, bound_port;   /* by bind(2): they stay when a connection ends */
+    bool named;                    /* it has its port by bind(2), which may have asked for any */
     bool in_ports;
     struct list port_node;
     int options[INET_OPTION_COUNT];
@@ -59,6 +61,8 @@ struct inet_outside {
     /* Join or leave a multicast group: the options of ip(7) and ipv6(7) for it. Without it there are no groups. */
     int (*membership)(struct socket *s, int level, int name, const void *value, uint32_t len);
     bool (*is_group)(const uint8_t addr[16]);
+    /* bind(2) to an address that isn't one of those: it adopts the socket, and sets names. NULL: EADDRNOTAVAIL. */
+    int (*bind)(struct inet_sock *i, const struct inet_end *end);
     /* A raw socket (raw(7)), or err_ptr. NULL: there are no packets to be seen or made. */
     struct socket *(*raw)(int family, int protocol);
     /* A packet socket (packet(7)), or err_ptr. NULL: there are no frames. */
@@ -115,6 +119,7 @@ int tcp_get_info(struct socket *s, void *buf, uint32_t *len); /* TCP_INFO */
 struct socket *frame_socket(int type, int protocol); /* AF_PACKET */
 struct socket *tcp_socket(int family);
 struct socket *udp_socket(int family);
+struct socket *ping_socket(int family, int protocol);
 int tcp_state(const struct inet_sock *i); /* TCP_* as /proc/net/tcp shows it */
 
 #endif

@@ -33,6 +33,9 @@ struct packet {
         struct {
             struct inet_end from;
             uint8_t to[16];
+            uint8_t ttl, tos;
+            uint8_t device;    /* index of the one it came by; 0: lo */
+            struct sock_error error; /* in a queue of errors: `from` is where it was to go, `to` who says that it can't */
         } inet;                /* UDP, raw sockets */
         struct {
             uint16_t type;     /* ETH_P_* */

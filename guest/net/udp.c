@@ -1,6 +1,7 @@
 /*
  * UDP inside the sandbox (udp(7)): a datagram is put into the receiver's queue at once, or dropped if that is full. If nobody listens
- * there, a connected sender hears ECONNREFUSED on its next call, as an ICMP message would make it.
+ * there, a connected sender hears ECONNREFUSED on its next call, as an ICMP message would make it. What leads out is handed to a
+ * transport (struct udp_outside).
  */
 #include <asm/ioctls.h>
 #include <linux/sockios.h>
@@ -26,6 +27,7 @@ struct udp_sock *udp_socket_of(size_t size, int family, int type, int protocol)
     inet_forget_binding(&u->i);
     list_init(&u->i.port_node);
     mutex_init(&u->read_lock);
+    packet_queue_init(&u->errors);
     return u;
 }
 
@@ -42,28 +44,49 @@ static void udp_release(struct socket *s)
 
     inet_release_port(&u->i);
     packet_queue_purge(&s->rx);
+    packet_queue_purge(&u->errors);
     if (u->corked)
         packet_free(u->corked);
     u->corked = NULL;
+    if (u->outside)
+        u->outside->release(u);
+    u->outside = NULL;
+}
+
+static void look(const struct udp_sock *u)
+{
+    if (u->outside)
+        u->outside->look();
+}
+
+/* Does it lead out of the sandbox, from a socket that has a way? */
+static bool leads_out(const struct udp_sock *u, const struct inet_end *to)
+{
+    return u->outside && !inet_is_any(to->addr) && !inet_is_inside(to->addr);
 }
 
 static int udp_bind(struct socket *s, const struct net_addr *addr)
 {
-    int err = inet_bind(s, addr, !udp_sock(s)->connected);
+    struct udp_sock *u = udp_sock(s);
+    int err = inet_bind(s, addr, !u->connected);
 
     if (err == 0 && inet_outside)
         inet_outside->listening(s);
-    return err;
+    return err == 0 && u->outside && u->outside->bound ? u->outside->bound(u) : err;
 }
 
 static int disconnect(struct udp_sock *u)
 {
+    int err = 0;
+
+    if (u->connected && leads_out(u, &u->i.remote))
+        err = u->outside->connect(u, NULL);
     u->connected = false;
     inet_forget_binding(&u->i);
-    return 0;
+    return err;
 }
 
-static int udp_connect(struct socket *s, const struct net_addr *addr, bool nonblock)
+static int udp_connect(struct socket *s, const struct net_addr *addr, bool nonblock UNUSED)
 {
     struct udp_sock *u = udp_sock(s);
     struct inet_end to;
@@ -78,10 +101,13 @@ static int udp_connect(struct socket *s, const struct net_addr *addr, bool nonbl
     err = inet_read_addr(&u->i, addr, &to);
     if (err == 0)
         err = inet_route(&u->i, &to);
-    if (err > 0)
-        return s->ops->connect(s, addr, nonblock);
-    if (err == 0)
+    if (err > 0) {
+        err = u->outside->connect(u, &to);
+    } else if (err == 0) {
+        if (u->connected && leads_out(u, &u->i.remote))
+            u->outside->connect(u, NULL);
         err = inet_choose_source(&u->i, &to);
+    }
     if (err < 0)
         return err;
     u->i.remote = to;
@@ -133,39 +159,37 @@ static struct udp_sock *find_receiver(const struct inet_end *from, const struct 
     return (struct udp_sock *)best;
 }
 
+void udp_receive(struct socket *s, struct packet *p)
+{
+    p->charge = packet_truesize(p->len);
+    if (s->opt.timestamp && !p->time_ns)
+        p->time_ns = clock_real_ns();
+    packet_push(&s->rx, p);
+    socket_wake_read(s);
+}
+
 /* Takes the packet. */
 static void deliver(struct udp_sock *u, struct packet *p, const struct inet_end *to)
 {
     struct udp_sock *receiver = find_receiver(&p->inet.from, to);
-    struct socket *r;
 
     memcpy(p->inet.to, to->addr, 16);
-    if (!receiver) {
+    if (!receiver)
+        udp_unreachable(u, p, to);
+    else if (!udp_has_room(&receiver->i.s))
         packet_free(p);
-        if (u->connected && u->i.remote.port == to->port && inet_same(u->i.remote.addr, to->addr))
-            socket_set_error(&u->i.s, ECONNREFUSED);
-        return;
-    }
-    r = &receiver->i.s;
-    if (r->rx.charge > r->opt.rcvbuf || (r->shut & SHUT_RECV)) {
-        packet_free(p);
-        return;
-    }
-    p->charge = packet_truesize(p->len);
-    if (r->opt.timestamp)
-        p->time_ns = clock_real_ns();
-    packet_push(&r->rx, p);
-    socket_wake_read(r);
+    else
+        udp_receive(&receiver->i.s, p);
 }
 
-/* Where this message goes. 1: the socket was adopted. */
+/* Where it goes. 1: out of the sandbox. */
 static int destination(struct udp_sock *u, const struct net_addr *addr, struct inet_end *ret)
 {
     int err = 0;
 
     if (!addr) {
         *ret = u->i.remote;
-        return u->connected ? 0 : -EDESTADDRREQ;
+        return u->connected ? leads_out(u, ret) : -EDESTADDRREQ;
     }
     if (u->i.s.family == AF_INET6 && addr->len >= sizeof(addr->in) && addr->family == AF_INET) {
         struct inet_sock as_v4 = { .s.family = AF_INET };
@@ -181,15 +205,42 @@ static int destination(struct udp_sock *u, const struct net_addr *addr, struct i
     }
     if (err < 0)
         return err;
-    return ret->port == 0 ? -EINVAL : inet_route(&u->i, ret);
+    return ret->port == 0 && u->i.s.protocol == IPPROTO_UDP ? -EINVAL : inet_route(&u->i, ret);
 }
 
-/* The source of a message to `to`, when the socket is bound to all addresses. */
-static int source_of(const struct udp_sock *u, const struct inet_end *to, struct inet_end *ret)
+int udp_read_head(struct udp_sock *u, const struct socket_msg *msg, struct udp_head *ret)
+{
+    int err;
+
+    *ret = (struct udp_head){ .to_peer = !msg->addr, .ttl = -1, .tos = -1 };
+    err = destination(u, msg->addr, &ret->to);
+    if (err < 0)
+        return err;
+    ret->outside = err > 0;
+    return msg->control_len > 0 ? udp_read_control(msg, ret) : 0;
+}
+
+int udp_may_send(struct udp_sock *u)
+{
+    int err = socket_take_error(&u->i.s);
+
+    return err == 0 && (u->i.s.shut & SHUT_SEND) ? -EPIPE : err;
+}
+
+/* The source of a message that stays inside, when the socket is bound to all addresses. */
+static int source_of(const struct udp_sock *u, const struct udp_head *head, struct inet_end *ret)
 {
     struct inet_sock probe = { .s.family = u->i.s.family, .local = u->i.local };
-    int err = inet_choose_source(&probe, to);
+    int err;
 
+    if (head->has_source) {
+        bool v4 = inet_is_v4(head->to.addr);
+
+        if (!inet_is_inside(head->source) || inet_is_v4(head->source) != v4)
+            return v4 ? -ENETUNREACH : -EINVAL;
+        memcpy(probe.local.addr, head->source, 16);
+    }
+    err = inet_choose_source(&probe, &head->to);
     *ret = probe.local;
     return err;
 }
@@ -218,88 +269,79 @@ static struct packet *gather(struct udp_sock *u, struct socket_msg *msg)
     return p;
 }
 
+static int send_inside(struct udp_sock *u, const struct udp_head *head, struct packet *p)
+{
+    const int *o = u->i.options;
+    bool v4 = inet_is_v4(head->to.addr);
+    int err = source_of(u, head, &p->inet.from);
+
+    if (err < 0) {
+        packet_free(p);
+        return err;
+    }
+    p->inet.ttl = (uint8_t)(head->ttl >= 0 ? head->ttl : o[v4 ? OPT_IP_TTL : OPT_V6_HOPS]);
+    p->inet.tos = (uint8_t)(head->tos >= 0 ? head->tos : o[v4 ? OPT_IP_TOS : OPT_V6_TCLASS]);
+    deliver(u, p, &head->to);
+    return 0;
+}
+
+/* Takes the packet. */
+static int send_packet(struct udp_sock *u, const struct udp_head *head, struct packet *p, bool nonblock)
+{
+    struct iter_segment segment;
+    struct iter data;
+    int err;
+
+    if (!head->outside)
+        return send_inside(u, head, p);
+    iter_kernel(&data, &segment, p->data, p->len);
+    err = u->outside->send(u, head, &data, nonblock);
+    packet_free(p);
+    return err;
+}
+
 static ssize_t udp_send(struct socket *s, struct socket_msg *msg)
 {
     struct udp_sock *u = udp_sock(s);
+    bool nonblock = msg->flags & MSG_DONTWAIT;
     size_t n = msg->data->left;
-    struct inet_end to, from;
+    struct udp_head head;
     struct packet *p;
     int err;
 
+    look(u);
     if (inet_autobind(&u->i) < 0)
         return -EAGAIN;
     if (n > PAYLOAD_MAX6)
         return -EMSGSIZE;
     if (msg->flags & MSG_OOB)
         return -EOPNOTSUPP;
-    err = destination(u, msg->addr, &to);
-    if (err > 0)
-        return s->ops->send(s, msg);
+    err = udp_read_head(u, msg, &head);
     if (err == 0)
-        err = source_of(u, &to, &from);
-    if (err == 0)
-        err = socket_take_error(s);
-    if (err == 0 && (s->shut & SHUT_SEND))
-        err = -EPIPE;
+        err = udp_may_send(u);
+    if (err == 0 && inet_is_v4(head.to.addr) && n > PAYLOAD_MAX4)
+        err = -EMSGSIZE;
     if (err < 0)
         return err;
+    if (head.outside && !u->corked && !u->cork && !(msg->flags & MSG_MORE)) {
+        err = u->outside->send(u, &head, msg->data, nonblock);
+        return err < 0 ? err : (ssize_t)n;
+    }
     if (u->corked)
-        to = u->corked_to;
+        head = u->corked_head;
     p = gather(u, msg);
     if (is_err(p))
         return ptr_err(p);
-    p->inet.from = from;
     if (u->cork || (msg->flags & MSG_MORE)) {
         u->corked = p;
-        u->corked_to = to;
+        u->corked_head = head;
     } else {
-        deliver(u, p, &to);
+        err = send_packet(u, &head, p, nonblock);
     }
-    return (ssize_t)n;
+    return err < 0 ? err : (ssize_t)n;
 }
 
 /* --- receiving --- */
-
-static void put_v4_info(struct udp_sock *u, struct socket_msg *msg, const struct packet *p)
-{
-    struct {
-        int index;
-        uint8_t local[4], to[4];
-    } info = { .index = 1 };
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = (uint16_t)(u->i.local.port << 8 | u->i.local.port >> 8) };
-    const int *o = u->i.options;
-    int ttl = 64;
-
-    memcpy(info.local, p->inet.to + 12, 4);
-    memcpy(info.to, p->inet.to + 12, 4);
-    if (o[OPT_IP_PKTINFO])
-        ancillary_put(msg, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-    if (o[OPT_IP_RECVTTL])
-        ancillary_put(msg, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
-    if (o[OPT_IP_RECVTOS])
-        ancillary_put(msg, IPPROTO_IP, IP_TOS, "", 1);
-    memcpy(&to.sin_addr, p->inet.to + 12, 4);
-    if (o[OPT_IP_RECVORIGDST])
-        ancillary_put(msg, IPPROTO_IP, IP_ORIGDSTADDR, &to, sizeof(to));
-}
-
-static void put_v6_info(struct udp_sock *u, struct socket_msg *msg, const struct packet *p)
-{
-    struct {
-        uint8_t addr[16];
-        int index;
-    } info = { .index = 1 };
-    const int *o = u->i.options;
-    int hops = 64, class = 0;
-
-    memcpy(info.addr, p->inet.to, 16);
-    if (o[OPT_V6_PKTINFO])
-        ancillary_put(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
-    if (o[OPT_V6_RECVHOPS])
-        ancillary_put(msg, IPPROTO_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops));
-    if (o[OPT_V6_RECVTCLASS])
-        ancillary_put(msg, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
-}
 
 static ssize_t take_packet(struct udp_sock *u, struct socket_msg *msg, struct packet *p)
 {
@@ -314,12 +356,7 @@ static ssize_t take_packet(struct udp_sock *u, struct socket_msg *msg, struct pa
     if (!fault) {
         if (msg->addr)
             inet_show(&u->i, &p->inet.from, msg->addr);
-        if (s->opt.timestamp)
-            ancillary_put_time(s, msg, p);
-        if (s->family == AF_INET6)
-            put_v6_info(u, msg, p);
-        if (inet_is_v4(p->inet.to))
-            put_v4_info(u, msg, p);
+        udp_put_control(u, msg, p);
     }
     if (s->opt.peek_offset >= 0)
         s->opt.peek_offset = peek ? s->opt.peek_offset + (int)want : 0;
@@ -338,21 +375,28 @@ static ssize_t udp_recv(struct socket *s, struct socket_msg *msg)
     ssize_t ret;
     int err = 0;
 
+    look(u);
     if (msg->flags & MSG_ERRQUEUE)
-        return -EAGAIN;
+        return udp_recv_error(u, msg);
     mutex_lock(&u->read_lock);
     p = socket_next_packet(&u->i.s, &u->read_lock, deadline_ns, &err);
     ret = p ? take_packet(u, msg, p) : err;
     mutex_unlock(&u->read_lock);
+    if (u->outside && u->outside->taken)
+        u->outside->taken(u);
     return ret;
 }
 
 static uint32_t udp_poll(struct socket *s)
 {
-    uint32_t events = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
+    struct udp_sock *u = udp_sock(s);
+    bool writable = !u->outside || !u->outside->writable || u->outside->writable(u);
+    uint32_t events = writable ? EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND : 0;
 
-    if (s->error)
+    if (s->error || u->errors.count > 0)
         events |= EPOLLERR;
+    if (u->errors.count > 0 && s->opt.select_err_queue)
+        events |= EPOLLPRI;
     if (s->shut & SHUT_RECV)
         events |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
     if (s->shut == SHUT_MASK)
@@ -388,25 +432,41 @@ static int set_cork(struct udp_sock *u, const void *value, uint32_t len)
     if (option_int(value, len, &on) < 0)
         return -EINVAL;
     u->cork = on != 0;
-    if (!on && p) {
-        u->corked = NULL;
-        deliver(u, p, &u->corked_to);
-    }
+    if (on || !p)
+        return 0;
+    u->corked = NULL;
+    send_packet(u, &u->corked_head, p, true); /* what becomes of it isn't told, as in Linux */
     return 0;
 }
 
 static int udp_setsockopt(struct socket *s, int level, int name, const void *value, uint32_t len)
 {
-    if (level == IPPROTO_UDP)
-        return name == UDP_CORK ? set_cork(udp_sock(s), value, len) : -ENOPROTOOPT;
-    return inet_setsockopt(s, level, name, value, len);
+    struct udp_sock *u = udp_sock(s);
+    int err;
+
+    if (level == IPPROTO_UDP && s->protocol == IPPROTO_UDP)
+        return name == UDP_CORK ? set_cork(u, value, len) : -ENOPROTOOPT;
+    err = (u->outside ? u->outside->setsockopt : inet_setsockopt)(s, level, name, value, len);
+    if (err == 0 && !u->i.options[OPT_IP_RECVERR] && !u->i.options[OPT_V6_RECVERR])
+        packet_queue_purge(&u->errors);
+    return err;
 }
 
 static int udp_getsockopt(struct socket *s, int level, int name, void *buf, uint32_t *len)
 {
-    if (level == IPPROTO_UDP)
-        return name == UDP_CORK ? option_put_int(buf, len, udp_sock(s)->cork) : -ENOPROTOOPT;
-    return inet_getsockopt(s, level, name, buf, len);
+    const struct udp_sock *u = udp_sock(s);
+
+    if (level == IPPROTO_UDP && s->protocol == IPPROTO_UDP)
+        return name == UDP_CORK ? option_put_int(buf, len, u->cork) : -ENOPROTOOPT;
+    return (u->outside ? u->outside->getsockopt : inet_getsockopt)(s, level, name, buf, len);
+}
+
+static void udp_option_set(struct socket *s, int name)
+{
+    const struct udp_sock *u = udp_sock(s);
+
+    if (u->outside && u->outside->option_set)
+        u->outside->option_set(s, name);
 }
 
 static const struct socket_ops udp_ops = {
@@ -420,5 +480,6 @@ static const struct socket_ops udp_ops = {
     .ioctl = udp_ioctl,
     .setsockopt = udp_setsockopt,
     .getsockopt = udp_getsockopt,
+    .option_set = udp_option_set,
     .release = udp_release,
 };

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -13,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from checks import Failure, check, expect, expect_message, finish, gofer_of, require, start, vmm, wait_line, workdir, write_file
+from checks import Failure, Skip, check, expect, expect_message, finish, gofer_of, require, start, vmm, wait_line, workdir, write_file
 import __main__ as runner
 
 DATA = os.path.join(runner.TOP, 'tests', 'e2e', 'data')
@@ -311,9 +312,16 @@ def ask(name):
     print(peer, r[3] & 15, socket.inet_ntoa(r[-4:]) if r[7] else "-")
 ask("localhost")
 ask("other.example")
+q = struct.pack(">6H", 9, 256, 1, 0, 0, 0) + b"\\tlocalhost" + bytes((0, 0, 1, 0, 1))
+s = socket.create_connection((server, 53), 10)
+s.sendall((struct.pack(">H", len(q)) + q) * 3)
+s.shutdown(socket.SHUT_WR)
+r = b""
+while d := s.recv(4096): r += d
+print(len(r) == 3 * (2 + len(q) + 16), r[:2] == struct.pack(">H", len(q) + 16), socket.inet_ntoa(r[-4:]))
 '''
     result = python(settings, log, program, '--allow', 'localhost')
-    expect(result, out=b"('169.254.53.53', 53) 0 127.0.0.1\n('169.254.53.53', 53) 3 -\n", err=b'')
+    expect(result, out=b"('169.254.53.53', 53) 0 127.0.0.1\n('169.254.53.53', 53) 3 -\nTrue True 127.0.0.1\n", err=b'')
 
 
 @check()
@@ -352,6 +360,109 @@ print(time.monotonic() - t > 1)
 '''
     with server(endless) as port:
         expect(python(settings, log, program, '--net=host-loopback', '--net-rate', '1M', arguments=[port]), out=b'True\n', err=b'')
+
+
+class DatagramPeer:
+    """Answers datagrams with what it saw of them: TTL, TOS, the text, the sender's port; and tells stream clients their port."""
+
+    def __init__(self, family=socket.AF_INET, address='127.0.0.1'):
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind((address, 0))
+        self.port = self.socket.getsockname()[1]
+        for name in (socket.IP_RECVTOS, 12):  # IP_RECVTTL
+            self.socket.setsockopt(socket.IPPROTO_IP, name, 1)
+        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 44)
+        self.listener = socket.create_server((address, self.port))
+        for serve in (self.answer, self.accept):
+            threading.Thread(target=serve, daemon=True).start()
+
+    def answer(self):
+        with contextlib.suppress(OSError):
+            while True:
+                data, controls, _, peer = self.socket.recvmsg(2000, 200)
+                seen = {kind: value[0] for _, kind, value in controls}
+                self.socket.sendto(b'%d %d %s %d' % (seen[socket.IP_TTL], seen[socket.IP_TOS], data, peer[1]), peer)
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, peer = self.listener.accept()
+                connection.sendall(b'%d' % peer[1])
+                connection.close()
+
+
+def without_ports(text):
+    """The last number of an answer is the client's port."""
+    return re.sub(rb" \d+(?=['\"])", b' PORT', text)
+
+
+@check()
+def net_datagrams(settings, log):
+    """Ancillary data, corks, queues of errors and source ports, natively and in the VM."""
+    peer, closed = DatagramPeer(), free_port(socket.SOCK_DGRAM)
+    program = os.path.join(DATA, 'net_datagrams.py')
+    native = runner.run(['python3', program, '127.0.0.1', str(peer.port), str(closed)], timeout=60)
+    result = vmm(settings, log, '--net=host-loopback', '--bind', DATA + ':/d', 'python3', '/d/net_datagrams.py', HOST, str(peer.port),
+                 str(closed))
+    if without_ports(result.out) != without_ports(native.out) or native.status:
+        raise Failure('\n'.join(difflib.unified_diff(without_ports(native.out).decode().splitlines(),
+                                                     without_ports(result.out).decode().splitlines(), 'native', 'vm', lineterm='', n=2)) +
+                      native.err.decode() + result.err.decode())
+    expect(result, native.status)
+
+
+@check()
+def net_source_ports(settings, log):
+    """A port that another has is no error, as behind address translation; and a chosen one isn't open to strangers."""
+    peer = DatagramPeer()
+    program = '''
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", int(sys.argv[2])))
+s.sendto(b"x", ("169.254.53.1", int(sys.argv[1])))
+print(int(s.recv(100).split()[-1]) == int(sys.argv[2]), flush=True)
+s.settimeout(1)
+try: print(s.recv(100))
+except TimeoutError: print("nothing")
+'''
+    expect(python(settings, log, program, '--net=host-loopback', arguments=[peer.port, peer.port]), out=b'False\nnothing\n', err=b'')
+    chosen = free_port(socket.SOCK_DGRAM)
+    process = start(settings, '--net=host-loopback', 'python3', '-c', program, str(peer.port), str(chosen))
+    require(wait_line(process.stdout) == b'True\n', 'the port was not kept')
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for _ in range(3):
+            stranger.sendto(b'evil', ('127.0.0.1', chosen))
+            time.sleep(0.1)
+    status, out, err = finish(process, log)
+    require((status, out) == (0, b'nothing\n'), f'{status} {out} {err}')
+
+
+def in_namespace(settings, log, script, timeout=60):
+    """A shell script in a network namespace of its own, which ends with it; VMM is vmm."""
+    setup = ('set -e; ip link set lo up; ip addr add 10.88.0.1/32 dev lo; ip addr add fd88::1/128 dev lo nodad;'
+             'echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range; set +e\n')
+    result = runner.run(['unshare', '-n', 'sh', '-c', setup + script.replace('VMM', settings.vmm)], timeout=timeout * settings.slow)
+    runner.log_result(log, script, result)
+    return result
+
+
+@check()
+def net_ping(settings, log):
+    """ICMP echo, natively and in the VM, inside the sandbox and out of it; by ping(8); and what the policy says."""
+    if os.geteuid():
+        raise Skip('network namespaces are made by root only')
+    program = os.path.join(DATA, 'net_ping.py')
+    everywhere = f'--net=host-loopback --bind {DATA}:/d'
+    native = in_namespace(settings, log, f'exec python3 {program} 10.88.0.1 fd88::1 127.0.0.1 ::1')
+    if native.status:
+        raise Skip(f'no such sockets here: {native.err.decode()}')
+    result = in_namespace(settings, log, f'exec VMM {everywhere} python3 /d/net_ping.py 10.88.0.1 fd88::1 127.0.0.1 ::1')
+    expect(result, native.status, out=native.out, err=native.err)
+    expect(in_namespace(settings, log, 'exec VMM --net=host-loopback ping -c 2 -i 0.2 -q 10.88.0.1 > /dev/null'), err=b'')
+    refused = in_namespace(settings, log, f'exec VMM --net=host-loopback --allow 10.88.0.1:80 --bind {DATA}:/d python3 /d/net_ping.py 10.88.0.1')
+    expect(refused, out=b"['EACCES']\n", err=b'vmm: net: echo request to 10.88.0.1 refused: not in the list of --allow\n')
+    closed = in_namespace(settings, log, f'echo "1 0" > /proc/sys/net/ipv4/ping_group_range; exec VMM {everywhere} python3 /d/net_ping.py 10.88.0.1')
+    expect(closed, out=b"['EACCES']\n", err=b'')
 
 
 @check('soak')

@@ -116,7 +116,7 @@ static void put_rings(struct input *in, struct p9_cursor *m)
 static void message(struct input *in)
 {
     static const uint8_t types[] = { P9_Tnsocket, P9_Tnconnect, P9_Tnlisten, P9_Tnaccept,   P9_Tncheck, P9_Tnoob,
-                                     P9_Tnsetopt, P9_Tngetopt,  P9_Tnclose,  P9_Tnshutdown, P9_Tnname };
+                                     P9_Tnsetopt, P9_Tngetopt,  P9_Tnclose,  P9_Tnshutdown, P9_Tnname, P9_Tnbind };
     uint8_t type = types[take(in, 1) % sizeof(types)];
     uint8_t out[1024], reply[4096];
     struct p9_cursor m;
@@ -130,12 +130,16 @@ static void message(struct input *in)
     case P9_Tnsocket:
         p9_put16(&m, take(in, 1) & 1 ? AF_INET : AF_INET6);
         p9_put16(&m, (uint16_t)(take(in, 1) % 4));
-        p9_put16(&m, 0);
+        p9_put16(&m, take(in, 1) & 1 ? 0 : IPPROTO_ICMP);
         put_rings(in, &m);
         break;
     case P9_Tnconnect:
     case P9_Tncheck:
         put_end(in, &m);
+        break;
+    case P9_Tnbind:
+        put_end(in, &m);
+        p9_put32(&m, take(in, 1));
         break;
     case P9_Tnlisten:
         p9_put16(&m, 80);
@@ -208,6 +212,10 @@ static void memory(struct input *in)
         r->end.family = AF_INET;
         net_map_v4(r->end.addr, take(in, 1) & 1 ? NET_HOST_ADDR : NET_DNS_ADDR(0));
         r->end.port = take(in, 1) & 1 ? port : 53;
+        r->ttl = (int32_t)take(in, 1) - 1;
+        r->tos = (int32_t)take(in, 1) - 1;
+        if (take(in, 1) & 1)
+            memcpy(r->local, r->end.addr, sizeof(r->local));
         break;
     }
     }

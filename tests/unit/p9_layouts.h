@@ -50,7 +50,7 @@ static const struct p9_layout p9_layouts[] = {
     { P9_Tnsetopt, "444s" },      { P9_Rnsetopt, "" },       { P9_Tngetopt, "4442" },
     { P9_Rngetopt, "s" },         { P9_Tnshutdown, "41" },   { P9_Rnshutdown, "" },
     { P9_Tnname, "4" },           { P9_Rnname, "8842288422" }, { P9_Tnclose, "44" },
-    { P9_Rnclose, "" },
+    { P9_Rnclose, "" },           { P9_Tnbind, "4884224" },   { P9_Rnbind, "88422" },
 };
 
 #define P9_LAYOUT_COUNT (sizeof(p9_layouts) / sizeof(p9_layouts[0]))

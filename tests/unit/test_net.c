@@ -17,6 +17,7 @@
 
 #define RING 65536u
 #define RECORD_RING (256u << 10)
+#define HEAD ((uint32_t)sizeof(struct net_record))
 
 static struct client c;
 static struct net_plan plan;
@@ -103,6 +104,19 @@ static void put_end(struct p9_cursor *m, const char *addr, uint16_t port)
     p9_put32(m, 0);
     p9_put16(m, port);
     p9_put16(m, AF_INET);
+}
+
+static int make_echo_socket(uint32_t n)
+{
+    struct p9_cursor *m = client_begin(&c, 0, P9_Tnsocket);
+
+    p9_put32(m, n);
+    p9_put16(m, AF_INET);
+    p9_put16(m, SOCK_DGRAM);
+    p9_put16(m, IPPROTO_ICMP);
+    memset(block(n), 0, 64);
+    put_rings(m, n, RECORD_RING);
+    return client_call(&c);
 }
 
 static int call_end(uint8_t type, uint32_t n, const char *addr, uint16_t port)
@@ -321,12 +335,13 @@ Test(net, abort_resets)
     close(listener);
 }
 
-static void put_record(uint32_t n, const char *addr, uint16_t port, const char *data, uint32_t len)
+static void put_record_with(uint32_t n, const char *addr, uint16_t port, const char *data, uint32_t len, struct net_record record)
 {
-    struct net_record record = { .length = len };
     struct net_rule rule;
     uint8_t bytes[2048] = { 0 };
-    uint32_t size = 32 + ((len + 15) & ~15u);
+    uint32_t size = HEAD + ((len + 15) & ~15u);
+
+    record.length = len;
 
     if (addr) {
         net_parse_range(addr, &rule);
@@ -335,11 +350,16 @@ static void put_record(uint32_t n, const char *addr, uint16_t port, const char *
         record.end.family = AF_INET;
     }
     memcpy(bytes, &record, sizeof(record));
-    memcpy(bytes + 32, data, len);
+    memcpy(bytes + HEAD, data, len);
     for (uint32_t i = 0; i < size; i++)
         tx_ring(n)[(block(n)->tx_tail + i) % RECORD_RING] = bytes[i];
     __atomic_store_n(&block(n)->tx_tail, block(n)->tx_tail + size, __ATOMIC_RELEASE);
     submit(n);
+}
+
+static void put_record(uint32_t n, const char *addr, uint16_t port, const char *data, uint32_t len)
+{
+    put_record_with(n, addr, port, data, len, (struct net_record){ .ttl = -1, .tos = -1 });
 }
 
 Test(net, datagrams)
@@ -357,15 +377,152 @@ Test(net, datagrams)
     cr_assert_eq(run(), 0);
     cr_assert_eq(recvfrom(fd, text, sizeof(text), 0, (void *)&from, &size), 4);
     cr_assert_eq(sendto(fd, "pong!", 5, 0, (void *)&from, size), 5);
-    RUN_UNTIL(block(1)->rx_tail == 48);
+    RUN_UNTIL(block(1)->rx_tail == HEAD + 16);
     record = (const void *)rx_ring(1);
     cr_assert_eq(record->length, 5);
     cr_assert_eq(record->end.port, port);
-    cr_assert_arr_eq(rx_ring(1) + 32, "pong!", 5);
+    cr_assert_arr_eq(rx_ring(1) + HEAD, "pong!", 5);
     close(fd);
 }
 
 /* --- what the guest does wrong --- */
+
+static const struct net_record *wait_record(uint32_t n)
+{
+    const struct net_record *record;
+
+    RUN_UNTIL(block(n)->rx_tail != block(n)->rx_head);
+    record = (const void *)(rx_ring(n) + block(n)->rx_head % RECORD_RING);
+    block(n)->rx_head = block(n)->rx_tail;
+    return record;
+}
+
+static int set_int(uint32_t n, int level, int name, int value)
+{
+    struct p9_cursor *m = client_begin(&c, 0, P9_Tnsetopt);
+
+    p9_put32(m, n);
+    p9_put32(m, (uint32_t)level);
+    p9_put32(m, (uint32_t)name);
+    p9_put_str(m, (const char *)&value, sizeof(value));
+    return client_call(&c);
+}
+
+Test(net, datagrams_with_ancillary_data)
+{
+    struct sockaddr_in from;
+    socklen_t size = sizeof(from);
+    char text[16], control[256];
+    struct iovec vec = { text, sizeof(text) };
+    struct msghdr msg = { .msg_iov = &vec, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+    const struct net_record *record;
+    uint16_t port;
+    int fd = listen_host(AF_INET, SOCK_DGRAM, &port), one = 1, ttl = 0;
+
+    setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &one, sizeof(one));
+    cr_assert_eq(make_socket(1, AF_INET, SOCK_DGRAM), 0);
+    cr_assert_eq(set_int(1, IPPROTO_IP, IP_PKTINFO, 1), 0);
+    cr_assert_eq(set_int(1, IPPROTO_IP, IP_RECVTTL, 1), 0);
+    cr_assert_eq(set_int(1, IPPROTO_IP, IP_RECVTOS, 1), 0);
+    cr_assert_eq(set_int(1, SOL_SOCKET, SO_TIMESTAMPNS, 1), 0);
+    put_record_with(1, "169.254.53.1", port, "ping", 4, (struct net_record){ .ttl = 7, .tos = 16 });
+    cr_assert_eq(run(), 0);
+    cr_assert_eq(recvmsg(fd, &msg, 0), 4);
+    memcpy(&ttl, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(ttl));
+    cr_expect_eq(ttl, 7);
+    put_record_with(1, "169.254.53.1", port, "ping", 4, (struct net_record){ .ttl = -1, .tos = -1 });
+    cr_assert_eq(run(), 0);
+    cr_assert_eq(recvfrom(fd, text, sizeof(text), 0, (void *)&from, &size), 4);
+    ttl = 9;
+    setsockopt(fd, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+    cr_assert_eq(sendto(fd, "pong!", 5, 0, (void *)&from, size), 5);
+    record = wait_record(1);
+    cr_expect_eq(record->ttl, 9);
+    cr_expect_eq(record->tos, 0);
+    cr_expect_neq(record->time_ns, 0);
+    cr_expect_arr_eq(record->local + 12, "\xa9\xfe\x35\1", 4); /* the host's loopback as it is called inside */
+    put_record_with(1, "169.254.53.1", port, "ping", 4, (struct net_record){ .ttl = 0, .tos = -1 });
+    cr_assert_eq(run(), 0);
+    cr_expect_eq(block(1)->error, EINVAL);
+    close(fd);
+}
+
+Test(net, error_queue)
+{
+    const struct net_record *record;
+    uint16_t port;
+
+    close(listen_host(AF_INET, SOCK_DGRAM, &port));
+    cr_assert_eq(make_socket(1, AF_INET, SOCK_DGRAM), 0);
+    cr_assert_eq(set_int(1, IPPROTO_IP, IP_RECVERR, 1), 0);
+    put_record(1, "169.254.53.1", port, "lost", 4);
+    record = wait_record(1);
+    cr_expect_eq(record->flags, NET_RECORD_ERROR);
+    cr_expect_eq(record->length, 4);
+    cr_expect_eq(record->error.code, ECONNREFUSED);
+    cr_expect_eq(record->error.type, 3);
+    cr_expect_eq(record->error.icmp_code, 3);
+    cr_expect_eq(record->end.port, port);
+    cr_expect_arr_eq(record->local + 12, "\xa9\xfe\x35\1", 4);
+    cr_expect_eq(block(1)->error_count, 0);
+    cr_assert_eq(make_socket(2, AF_INET, SOCK_STREAM), 0);
+    cr_expect_eq(set_int(2, IPPROTO_IP, IP_RECVERR, 1), -ENOPROTOOPT);
+}
+
+static int bind_guest(uint32_t n, const char *addr, uint16_t port, uint32_t flags)
+{
+    struct p9_cursor *m = client_begin(&c, 0, P9_Tnbind);
+
+    p9_put32(m, n);
+    put_end(m, addr, port);
+    p9_put32(m, flags);
+    return client_call(&c);
+}
+
+Test(net, source_addresses)
+{
+    struct sockaddr_in from;
+    socklen_t size = sizeof(from);
+    uint16_t taken, port, peer;
+    int holder = listen_host(AF_INET, SOCK_STREAM, &taken), listener = listen_host(AF_INET, SOCK_STREAM, &peer), fd;
+
+    close(listen_host(AF_INET, SOCK_STREAM, &port));
+    cr_assert_eq(make_socket(1, AF_INET, SOCK_STREAM), 0);
+    cr_expect_eq(bind_guest(1, "169.254.53.1", taken, NET_BIND_EXACT), -EADDRINUSE);
+    cr_expect_eq(bind_guest(1, "169.254.53.1", taken, 0), 0);
+    cr_expect_eq(bind_guest(1, "198.51.100.7", 0, NET_BIND_EXACT), -EADDRNOTAVAIL);
+    cr_expect_eq(bind_guest(1, "224.0.0.1", 0, NET_BIND_EXACT), -EADDRNOTAVAIL);
+    cr_expect_eq(bind_guest(1, "169.254.53.1", port, NET_BIND_EXACT), 0);
+    cr_expect_eq(call_end(P9_Tnconnect, 1, "169.254.53.1", peer), -EINPROGRESS);
+    RUN_UNTIL(block(1)->state & NET_CONNECTED);
+    fd = accept(listener, (void *)&from, &size);
+    cr_expect_eq(ntohs(from.sin_port), port);
+    cr_expect_eq(bind_guest(1, "0.0.0.0", 0, 0), -EINVAL);
+    close(fd);
+    close(holder);
+    close(listener);
+}
+
+/* A port that the guest chose takes what comes from those whom it wrote to, and nothing else. */
+Test(net, chosen_port_is_not_open)
+{
+    uint16_t port, known, other;
+    int friend = listen_host(AF_INET, SOCK_DGRAM, &known), stranger = listen_host(AF_INET, SOCK_DGRAM, &other);
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+    close(listen_host(AF_INET, SOCK_DGRAM, &port));
+    to.sin_port = htons(port);
+    cr_assert_eq(make_socket(1, AF_INET, SOCK_DGRAM), 0);
+    cr_assert_eq(bind_guest(1, "0.0.0.0", port, 0), 0);
+    put_record(1, "169.254.53.1", known, "hello", 5);
+    cr_assert_eq(run(), 0);
+    cr_assert_eq(sendto(stranger, "evil", 4, 0, (void *)&to, sizeof(to)), 4);
+    cr_assert_eq(sendto(friend, "good", 4, 0, (void *)&to, sizeof(to)), 4);
+    cr_expect_eq(wait_record(1)->end.port, known);
+    cr_expect_eq(block(1)->rx_tail, HEAD + 16);
+    close(friend);
+    close(stranger);
+}
 
 Test(net, bad_ring_ends_the_socket)
 {
@@ -597,14 +754,31 @@ Test(net_listed, name_service_knows_the_list_only)
     cr_assert_eq(make_socket(1, AF_INET, SOCK_DGRAM), 0);
     put_record(1, "169.254.53.53", 53, q, (uint32_t)n);
     cr_assert_eq(run(), 0);
-    cr_assert_eq(block(1)->rx_tail, 32 + ((n + 16 + 15) & ~15u));
-    cr_expect_arr_eq(rx_ring(1) + 32 + n + 16 - 4, "\x5d\xb8\xd8\x22", 4);
+    cr_assert_eq(block(1)->rx_tail, HEAD + ((n + 16 + 15) & ~15u));
+    cr_expect_arr_eq(rx_ring(1) + HEAD + n + 16 - 4, "\x5d\xb8\xd8\x22", 4);
     cr_assert_eq(call_end(P9_Tnconnect, 1, "169.254.53.53", 53), 0);
     block(1)->rx_head = block(1)->rx_tail;
     n = put_query(q, "evil", "example");
     put_record(1, NULL, 0, q, (uint32_t)n);
     cr_assert_eq(run(), 0);
-    cr_expect_eq(rx_ring(1)[block(1)->rx_head % RECORD_RING + 32 + 3] & 15, 3);
+    cr_expect_eq(rx_ring(1)[block(1)->rx_head % RECORD_RING + HEAD + 3] & 15, 3);
+}
+
+/* -EACCES also where the host has no such sockets for this user. */
+static int guest_ping(const char *addr)
+{
+    int err = make_echo_socket(9);
+
+    return err ? err : call_end(P9_Tncheck, 9, addr, 0);
+}
+
+static int guest_shutdown(uint32_t n, uint8_t how)
+{
+    struct p9_cursor *m = client_begin(&c, 0, P9_Tnshutdown);
+
+    p9_put32(m, n);
+    p9_put8(m, how);
+    return client_call(&c);
 }
 
 Test(net_listed, only_the_list)
@@ -613,7 +787,62 @@ Test(net_listed, only_the_list)
     cr_expect_eq(call_end(P9_Tnconnect, 1, "93.184.216.34", 80), -EACCES);
     cr_expect_eq(call_end(P9_Tnconnect, 1, "93.184.216.35", 443), -EACCES);
     cr_expect_eq(call_end(P9_Tnconnect, 1, "8.8.8.8", 53), -EACCES);
-    cr_expect_eq(call_end(P9_Tnconnect, 1, "169.254.53.53", 53), -ECONNREFUSED);
+    cr_expect_eq(guest_ping("93.184.216.34"), -EACCES); /* a rule with a port permits no echo */
+}
+
+/* RFC 7766: length, query; several at once, in pieces, and then the end. */
+Test(net_listed, name_service_by_stream)
+{
+    char q[130];
+    uint32_t n = (uint32_t)put_query(q + 2, "good", "example"), answer = 2 + n + 16;
+
+    q[0] = 0;
+    q[1] = (char)n;
+    cr_assert_eq(make_socket(1, AF_INET, SOCK_STREAM), 0);
+    cr_assert_eq(call_end(P9_Tnconnect, 1, "169.254.53.53", 53), 0);
+    cr_assert(block(1)->state & NET_CONNECTED);
+    guest_write(1, q, 1);
+    cr_assert_eq(run(), 0);
+    guest_write(1, q + 1, n);
+    cr_assert_eq(run(), 0);
+    cr_assert_eq(block(1)->rx_tail, 0);
+    guest_write(1, q + n + 1, 1);
+    guest_write(1, q, n + 2);
+    cr_assert_eq(run(), 0);
+    cr_assert_eq(block(1)->rx_tail, 2 * answer);
+    cr_expect_eq(rx_ring(1)[answer + 1], n + 16);
+    cr_expect_arr_eq(rx_ring(1) + 2 * answer - 4, "\x5d\xb8\xd8\x22", 4);
+    cr_expect_not(block(1)->state & NET_EOF);
+    cr_assert_eq(guest_shutdown(1, SHUT_WR), 0);
+    cr_assert_eq(run(), 0);
+    cr_expect(block(1)->state & NET_EOF);
+    cr_assert_eq(close_socket(1, 0), 0);
+}
+
+/* What can't be a query ends the connection; a ring without room makes answers wait. */
+Test(net_listed, name_service_by_stream_hostile)
+{
+    char q[130] = { 127, 127 };
+    uint32_t n = (uint32_t)put_query(q + 2, "good", "example");
+
+    cr_assert_eq(make_socket(1, AF_INET, SOCK_STREAM), 0);
+    cr_assert_eq(call_end(P9_Tnconnect, 1, "169.254.53.53", 53), 0);
+    guest_write(1, q, 2);
+    cr_assert_eq(run(), 0);
+    cr_expect(block(1)->state & NET_HUP);
+    cr_assert_eq(make_socket(2, AF_INET, SOCK_STREAM), 0);
+    cr_assert_eq(call_end(P9_Tnconnect, 2, "169.254.53.53", 53), 0);
+    q[0] = 0;
+    q[1] = (char)n;
+    for (unsigned i = 0; i < 1000; i++)
+        guest_write(2, q, n + 2);
+    cr_assert_eq(run(), 0);
+    cr_expect_eq(block(2)->rx_stalled, 1);
+    cr_expect_leq(block(2)->rx_tail, RING);
+    block(2)->rx_head = block(2)->rx_tail;
+    submit(2);
+    cr_assert_eq(run(), 0);
+    cr_expect_gt(block(2)->rx_tail, block(2)->rx_head);
 }
 
 /* --- published ports --- */
@@ -720,7 +949,7 @@ Test(net_published, datagrams)
     cr_assert_eq(make_socket(1, AF_INET, SOCK_DGRAM), 0);
     cr_assert_eq(guest_listen(1, 80), 0);
     cr_assert_eq(write(fd, "ask", 3), 3);
-    RUN_UNTIL(block(1)->rx_tail == 48);
+    RUN_UNTIL(block(1)->rx_tail == HEAD + 16);
     record = (const void *)rx_ring(1);
     put_record(1, "169.254.53.1", record->end.port, "reply", 5);
     cr_assert_eq(run(), 0);

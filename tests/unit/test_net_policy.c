@@ -223,24 +223,24 @@ static void add_name(const char *name, const char *a, const char *b)
 
 Test(net_dns, answers)
 {
-    uint8_t q[512], out[NET_DNS_ANSWER_MAX];
+    uint8_t q[512], out[NET_DNS_DATAGRAM_MAX];
     size_t n, len;
 
     add_name("db.example", "10.1.2.3", "2606:4700::7");
     n = make_query(q, "DB.example", 1);
-    len = net_dns_answer(&plan, q, n, out);
+    len = net_dns_answer(&plan, q, n, out, sizeof(out));
     cr_assert_eq(len, n + 16);
     cr_expect_arr_eq(out, "\x12\x34\x85\x80\0\1\0\1\0\0\0\0", 12);
     cr_expect_arr_eq(out + len - 6, "\0\4\12\1\2\3", 6);
     n = make_query(q, "db.example", 28);
-    len = net_dns_answer(&plan, q, n, out);
+    len = net_dns_answer(&plan, q, n, out, sizeof(out));
     cr_assert_eq(len, n + 28);
     n = make_query(q, "db.example", 16);
-    len = net_dns_answer(&plan, q, n, out);
+    len = net_dns_answer(&plan, q, n, out, sizeof(out));
     cr_assert_eq(len, n);
     cr_expect_eq(out[3] & 15, 0);
     n = make_query(q, "evil.example", 1);
-    len = net_dns_answer(&plan, q, n, out);
+    len = net_dns_answer(&plan, q, n, out, sizeof(out));
     cr_assert_eq(len, n);
     cr_expect_eq(out[3] & 15, 3);
 }
@@ -248,7 +248,7 @@ Test(net_dns, answers)
 /* Every cut and a lot of noise: no answer is longer than it may be, and nothing is read beyond the query (asan). */
 Test(net_dns, hostile)
 {
-    uint8_t q[512], out[NET_DNS_ANSWER_MAX];
+    uint8_t q[512], out[NET_DNS_DATAGRAM_MAX];
     uint32_t seed = 1;
     size_t n;
 
@@ -258,7 +258,7 @@ Test(net_dns, hostile)
         uint8_t *copy = malloc(cut + 1);
 
         memcpy(copy, q, cut);
-        cr_assert_leq(net_dns_answer(&plan, copy, cut, out), NET_DNS_ANSWER_MAX);
+        cr_assert_leq(net_dns_answer(&plan, copy, cut, out, sizeof(out)), NET_DNS_DATAGRAM_MAX);
         free(copy);
     }
     for (unsigned i = 0; i < 200000; i++) {
@@ -270,12 +270,12 @@ Test(net_dns, hostile)
             seed = seed * 1664525 + 1013904223;
             q[k] = (uint8_t)(seed >> (seed & 0x10000 ? 24 : 30));
         }
-        cr_assert_leq(net_dns_answer(&plan, q, size, out), NET_DNS_ANSWER_MAX);
+        cr_assert_leq(net_dns_answer(&plan, q, size, out, sizeof(out)), NET_DNS_DATAGRAM_MAX);
     }
     memset(q, 0, sizeof(q));
     q[5] = 1;
     memset(q + 12, 63, sizeof(q) - 12);
-    cr_assert_eq(net_dns_answer(&plan, q, sizeof(q), out), 12);
+    cr_assert_eq(net_dns_answer(&plan, q, sizeof(q), out, sizeof(out)), 12);
 }
 
 /* --- options --- */
