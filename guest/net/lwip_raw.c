@@ -54,23 +54,19 @@ static u8_t on_packet(void *arg, struct raw_pcb *pcb UNUSED, struct pbuf *p, con
     u16_t header = ip_current_header_tot_len(), skip = s->family == AF_INET ? 0 : header;
     struct packet *packet;
 
-    if (is_filtered(r, p, header) || p->tot_len < skip || s->rx.charge > s->opt.rcvbuf || (s->shut & SHUT_RECV))
+    if (is_filtered(r, p, header) || p->tot_len < skip || !udp_has_room(s))
         return 0;
     packet = packet_alloc((uint32_t)p->tot_len - skip);
     if (!packet)
         return 0;
     packet->len = pbuf_copy_partial(p, packet->data, (u16_t)(p->tot_len - skip), skip);
     addr_from_lwip(from, packet->inet.from.addr);
-    addr_from_lwip(stack_destination(), packet->inet.to);
+    stack_take_header(packet);
     if (r->u.connected && !inet_same(packet->inet.from.addr, r->u.i.remote.addr)) {
         packet_free(packet);
         return 0;
     }
-    packet->charge = packet_truesize(packet->len);
-    if (s->opt.timestamp)
-        packet->time_ns = clock_real_ns();
-    packet_push(&s->rx, packet);
-    socket_wake_read(s);
+    udp_receive(s, packet);
     return 0;
 }
 

@@ -42,7 +42,7 @@ static ip_addr_t dns[DNS_MAX];
 static ip6_addr_t gateway6;
 
 static struct netdev eth0 = {
-    .index = 2,
+    .index = STACK_DEVICE,
     .name = "eth0",
     .flags = NETDEV_UP | NETDEV_BROADCAST | NETDEV_RUNNING | NETDEV_MULTICAST | NETDEV_LOWER_UP,
     .tx_queue_len = 1000,

@@ -87,12 +87,12 @@ bool stack_tcp_readable(const struct tcp_sock *t)
  * Take or look at what is there, from `skip` on. Nobody else takes from the front meanwhile (read_lock), and packets that come while we
  * copy go behind. -EFAULT if not even one byte could be copied.
  */
-static int read_rx(struct tcp_sock *t, struct socket_msg *msg, uint32_t skip, size_t *copied)
+static int read_rx(struct tcp_sock *t, struct socket_msg *msg, uint64_t skip, size_t *copied)
 {
     struct stack_sock *k = stack_of(t);
     size_t n = MIN(msg->data->left, (size_t)(k->rx_len > skip ? k->rx_len - skip : 0)), done = 0;
     bool discard = (msg->flags & (MSG_TRUNC | MSG_PEEK)) == MSG_TRUNC; /* thrown away (tcp(7)) */
-    uint32_t offset = k->rx_offset + skip;
+    uint32_t offset = k->rx_offset + (uint32_t)skip;
 
     for (struct pbuf *p = k->rx; p && done < n; p = p->next) {
         size_t here, got;
@@ -119,74 +119,21 @@ static int read_rx(struct tcp_sock *t, struct socket_msg *msg, uint32_t skip, si
     return done < n ? -EFAULT : 0;
 }
 
-/* Nothing more is there now: 1: that's the end; -errno; 0: wait. */
-static int end_reason(struct tcp_sock *t)
+static uint64_t count(const struct tcp_sock *t)
 {
-    struct socket *s = &t->i.s;
-
-    if (t->fin)
-        return 1;
-    if (s->error)
-        return socket_take_error(s);
-    if (s->shut & SHUT_RECV)
-        return 1;
-    return t->state == TCP_STATE_CLOSE ? -ENOTCONN : 0;
-}
-
-static ssize_t recv_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t deadline_ns)
-{
-    struct socket *s = &t->i.s;
-    struct stack_sock *k = stack_of(t);
-    size_t size = msg->data->left, target = msg->flags & MSG_WAITALL ? size : MIN(size, (size_t)s->opt.rcvlowat);
-    bool peek = msg->flags & MSG_PEEK;
-    size_t copied = 0;
-    int err;
-
-    if (peek) /* more than the window holds can't be seen */
-        target = MIN(target, (size_t)TCP_WND / 2);
-    for (;;) {
-        uint32_t seen = peek ? (uint32_t)copied : 0;
-        bool ended = t->fin || (s->shut & SHUT_RECV) || s->error;
-
-        err = read_rx(t, msg, seen, &copied);
-        if (err != 0 || copied >= MAX(target, 1ul) || (size == 0 && k->rx_len > 0))
-            break;
-        seen = peek ? (uint32_t)copied : 0;
-        if (k->rx_len > seen)
-            continue;
-        if (copied > 0 && (ended || s->error))
-            break;
-        if (ended || t->state == TCP_STATE_CLOSE) {
-            err = end_reason(t);
-            break;
-        }
-        mutex_unlock(&t->read_lock);
-        err = socket_wait(&s->read_wait,
-                          k->rx_len > seen || s->error || (s->shut & SHUT_RECV) || t->state == TCP_STATE_CLOSE, deadline_ns);
-        mutex_lock(&t->read_lock);
-        if (err < 0)
-            break;
-    }
-    return copied > 0 ? (ssize_t)copied : MIN(err, 0);
+    return stack_of(t)->rx_len;
 }
 
 ssize_t stack_tcp_recv(struct socket *s, struct socket_msg *msg)
 {
-    struct tcp_sock *t = tcp_sock(s);
-    uint64_t deadline_ns = socket_deadline(s->opt.recv_timeout_ns, msg->flags & MSG_DONTWAIT);
-    ssize_t ret;
+    static const struct tcp_receiver stack = { .count = count, .read = read_rx, .peek_max = TCP_WND / 2 };
 
     if (msg->flags & MSG_ERRQUEUE)
         return -EAGAIN;
     if (msg->flags & MSG_OOB)
         return -EINVAL; /* urgent data comes in line */
     stack_look();
-    mutex_lock(&t->read_lock);
-    ret = recv_bytes(t, msg, deadline_ns);
-    mutex_unlock(&t->read_lock);
-    if (ret >= 0 && t->i.options[OPT_TCP_INQ])
-        tcp_tell_inq(msg, (int)stack_of(t)->rx_len);
-    return ret;
+    return tcp_receive(tcp_sock(s), msg, &stack);
 }
 
 /* --- what is sent --- */
@@ -249,24 +196,9 @@ bool stack_tcp_writable(const struct tcp_sock *t)
     return !k->tcp || (send_room(t) >= send_limit(t) / WRITABLE_SHARE && tcp_sndqueuelen(k->tcp) < TCP_SND_QUEUELEN * 2 / 3);
 }
 
-static bool may_send(const struct tcp_sock *t)
-{
-    return t->state == TCP_STATE_ESTABLISHED || t->state == TCP_STATE_CLOSE_WAIT;
-}
-
 static bool is_broken(const struct tcp_sock *t)
 {
-    return t->i.s.error || (t->i.s.shut & SHUT_SEND) || !may_send(t) || !stack_of(t)->tcp;
-}
-
-static int wait_connection(struct tcp_sock *t, uint64_t deadline_ns)
-{
-    struct socket *s = &t->i.s;
-    int err = 0;
-
-    if (t->state == TCP_STATE_SYN_SENT)
-        err = socket_wait(&s->write_wait, t->state != TCP_STATE_SYN_SENT || s->error, deadline_ns);
-    return err < 0 ? err : is_broken(t) ? -EPIPE : 0;
+    return t->i.s.error || (t->i.s.shut & SHUT_SEND) || !tcp_may_send(t) || !stack_of(t)->tcp;
 }
 
 void stack_tcp_flush(struct stack_sock *k)
@@ -378,7 +310,9 @@ ssize_t stack_tcp_send(struct socket *s, struct socket_msg *msg)
     ssize_t sent = 0, err;
 
     stack_look();
-    err = wait_connection(t, deadline_ns);
+    err = tcp_wait_sendable(t, deadline_ns);
+    if (err == 0 && is_broken(t))
+        err = -EPIPE;
     if (err == 0) {
         mutex_lock(&t->write_lock);
         err = send_bytes(t, msg, deadline_ns, &sent);
@@ -386,9 +320,5 @@ ssize_t stack_tcp_send(struct socket *s, struct socket_msg *msg)
             stack_tcp_flush(stack_of(t));
         mutex_unlock(&t->write_lock);
     }
-    if (sent > 0 || err == 0)
-        return sent;
-    if (err == -EPIPE && s->error)
-        err = socket_take_error(s);
-    return err == -EPIPE ? socket_broken_pipe(msg->flags) : err;
+    return tcp_send_result(s, msg, sent, err);
 }

@@ -13,10 +13,10 @@
 
 /* --- receiving --- */
 
-/* What the packet's header says beside addresses. */
-static void take_header(struct packet *packet)
+void stack_take_header(struct packet *packet)
 {
-    packet->inet.device = 2;
+    packet->inet.device = STACK_DEVICE;
+    addr_from_lwip(stack_destination(), packet->inet.to);
     if (ip_current_is_v6()) {
         packet->inet.ttl = IP6H_HOPLIM(ip6_current_header());
         packet->inet.tos = (uint8_t)IP6H_TC(ip6_current_header());
@@ -44,8 +44,7 @@ static void on_datagram(void *arg, struct udp_pcb *pcb UNUSED, struct pbuf *p, c
         goto drop;
     packet->len = pbuf_copy_partial(p, packet->data, p->tot_len, 0);
     packet->inet.from = source;
-    addr_from_lwip(stack_destination(), packet->inet.to);
-    take_header(packet);
+    stack_take_header(packet);
     udp_receive(s, packet);
 drop:
     pbuf_free(p);

@@ -6,6 +6,8 @@
 #include "lwip/ip_addr.h"
 #include "net/inet.h"
 
+#define STACK_DEVICE 2 /* eth0's index */
+
 static inline void addr_to_lwip(const uint8_t addr[16], ip_addr_t *ret)
 {
     uint32_t w[4];
@@ -33,6 +35,8 @@ static inline void addr_from_lwip(const ip_addr_t *addr, uint8_t ret[16])
 
 /* Of the packet that is being received. */
 const ip_addr_t *stack_destination(void);
+/* What the header of the packet that is being received says: destination, TTL, TOS; and the device. */
+void stack_take_header(struct packet *packet);
 /* Which of our addresses a packet to `to` would come from; unchanged if there is none. */
 void stack_source_for(const ip_addr_t *to, uint8_t ret[16]);
 

@@ -66,6 +66,30 @@ int tcp_inq(const struct tcp_sock *t); /* FIONREAD */
  */
 int tcp_wait_connected(struct tcp_sock *t, uint64_t deadline_ns, int (*disconnect)(struct tcp_sock *t));
 
-void tcp_tell_inq(struct socket_msg *msg, int inq); /* TCP_INQ: what is left, to a reader */
+/* Where received bytes lie, of one transport: the queue of packets inside, a ring, the stack's packets. */
+struct tcp_receiver {
+    uint64_t (*count)(const struct tcp_sock *t); /* unread */
+    int (*inq)(const struct tcp_sock *t);        /* FIONREAD's answer, where it isn't that. May be NULL */
+    /*
+     * Copy what fits, from `skip` bytes on (peeking), and take it unless MSG_PEEK. *copied grows. 0: go on when more comes; 1: stop here;
+     * -EFAULT: not all of it could be copied. May sleep.
+     */
+    int (*read)(struct tcp_sock *t, struct socket_msg *msg, uint64_t skip, size_t *copied);
+    size_t peek_max;                             /* more can't be seen at once */
+};
+
+/* recv(2) of data in line: locks, waits, ends, and tells TCP_INQ. */
+ssize_t tcp_receive(struct tcp_sock *t, struct socket_msg *msg, const struct tcp_receiver *r);
+
+/* May bytes be sent in this state? */
+static inline bool tcp_may_send(const struct tcp_sock *t)
+{
+    return t->state == TCP_STATE_ESTABLISHED || t->state == TCP_STATE_CLOSE_WAIT;
+}
+
+/* What a sender waits for while its connection is being made. */
+int tcp_wait_sendable(struct tcp_sock *t, uint64_t deadline_ns);
+/* What send(2) returns after `sent` bytes and err: EPIPE is the socket's error, or a signal. */
+ssize_t tcp_send_result(struct socket *s, const struct socket_msg *msg, ssize_t sent, ssize_t err);
 
 #endif

@@ -212,6 +212,24 @@ static ssize_t send_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t d
     return 0;
 }
 
+ssize_t tcp_send_result(struct socket *s, const struct socket_msg *msg, ssize_t sent, ssize_t err)
+{
+    if (sent > 0 || err == 0)
+        return sent;
+    if (err == -EPIPE && s->error)
+        err = socket_take_error(s);
+    return err == -EPIPE ? socket_broken_pipe(msg->flags) : err;
+}
+
+int tcp_wait_sendable(struct tcp_sock *t, uint64_t deadline_ns)
+{
+    struct socket *s = &t->i.s;
+
+    if (t->state != TCP_STATE_SYN_SENT)
+        return 0;
+    return socket_wait(&s->write_wait, t->state != TCP_STATE_SYN_SENT || s->error, deadline_ns);
+}
+
 ssize_t tcp_stream_send(struct socket *s, struct socket_msg *msg)
 {
     struct tcp_sock *t = tcp_sock(s);
@@ -225,11 +243,7 @@ ssize_t tcp_stream_send(struct socket *s, struct socket_msg *msg)
         err = send_bytes(t, msg, deadline_ns, &sent);
         mutex_unlock(&t->write_lock);
     }
-    if (sent > 0 || err == 0)
-        return sent;
-    if (err == -EPIPE && s->error)
-        err = socket_take_error(s);
-    return err == -EPIPE ? socket_broken_pipe(msg->flags) : err;
+    return tcp_send_result(s, msg, sent, err);
 }
 
 /* --- receiving --- */
@@ -250,11 +264,6 @@ int tcp_inq(const struct tcp_sock *t)
     if (!t->i.s.opt.oobinline && urgent_ahead(t) && t->urgent_seq < t->write_seq)
         bytes = t->urgent_seq - t->read_seq;
     return (int)bytes;
-}
-
-void tcp_tell_inq(struct socket_msg *msg, int inq)
-{
-    ancillary_put(msg, SOL_TCP, 36 /* TCP_CM_INQ */, &inq, sizeof(inq));
 }
 
 /* Bytes were taken: the peer may go on writing. */
@@ -352,8 +361,8 @@ static int end_reason(struct tcp_sock *t, size_t copied)
     struct socket *s = &t->i.s;
 
     if (copied > 0)
-        return s->error || t->state == TCP_STATE_CLOSE || (s->shut & SHUT_RECV);
-    if (t->fin)
+        return t->fin || s->error || t->state == TCP_STATE_CLOSE || (s->shut & SHUT_RECV);
+    if (t->fin) /* even if an error came after it */
         return 1;
     if (s->error)
         return socket_take_error(s);
@@ -362,12 +371,12 @@ static int end_reason(struct tcp_sock *t, size_t copied)
     return t->state == TCP_STATE_CLOSE ? -ENOTCONN : 0;
 }
 
-static bool news(const struct tcp_sock *t, uint64_t seen)
+static bool news(const struct tcp_sock *t, const struct tcp_receiver *r, uint64_t seen)
 {
-    return t->i.s.rx.bytes > seen || t->i.s.error || (t->i.s.shut & SHUT_RECV) || t->state == TCP_STATE_CLOSE;
+    return r->count(t) > seen || t->i.s.error || (t->i.s.shut & SHUT_RECV) || t->state == TCP_STATE_CLOSE;
 }
 
-static ssize_t recv_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t deadline_ns)
+static ssize_t recv_bytes(struct tcp_sock *t, struct socket_msg *msg, const struct tcp_receiver *r, uint64_t deadline_ns)
 {
     struct socket *s = &t->i.s;
     size_t size = msg->data->left, target = msg->flags & MSG_WAITALL ? size : MIN(size, (size_t)s->opt.rcvlowat);
@@ -375,17 +384,19 @@ static ssize_t recv_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t d
     size_t copied = 0;
     int err;
 
+    if (peek)
+        target = MIN(target, r->peek_max);
     for (;;) {
-        err = read_queue(t, msg, peek ? copied : 0, &copied);
-        if (!peek)
-            tell_writer(t);
-        if (err != 0 || copied >= MAX(target, 1ul) || (size == 0 && s->rx.bytes > 0)) /* even a read of nothing waits */
+        err = r->read(t, msg, peek ? copied : 0, &copied);
+        if (err != 0 || copied >= MAX(target, 1ul) || (size == 0 && r->count(t) > 0)) /* even a read of nothing waits */
             break;
+        if (r->count(t) > (peek ? copied : 0)) /* it has come while we copied; an end lies behind it */
+            continue;
         err = end_reason(t, copied);
         if (err != 0)
             break;
         mutex_unlock(&t->read_lock);
-        err = socket_wait(&s->read_wait, news(t, peek ? copied : 0), deadline_ns);
+        err = socket_wait(&s->read_wait, news(t, r, peek ? copied : 0), deadline_ns);
         mutex_lock(&t->read_lock);
         if (err < 0)
             break;
@@ -393,22 +404,46 @@ static ssize_t recv_bytes(struct tcp_sock *t, struct socket_msg *msg, uint64_t d
     return copied > 0 ? (ssize_t)copied : MIN(err, 0);
 }
 
+ssize_t tcp_receive(struct tcp_sock *t, struct socket_msg *msg, const struct tcp_receiver *r)
+{
+    uint64_t deadline_ns = socket_deadline(t->i.s.opt.recv_timeout_ns, msg->flags & MSG_DONTWAIT);
+    ssize_t ret;
+    int inq;
+
+    mutex_lock(&t->read_lock);
+    ret = recv_bytes(t, msg, r, deadline_ns);
+    mutex_unlock(&t->read_lock);
+    if (ret >= 0 && t->i.options[OPT_TCP_INQ]) {
+        inq = r->inq ? r->inq(t) : (int)r->count(t);
+        ancillary_put(msg, SOL_TCP, 36 /* TCP_CM_INQ */, &inq, sizeof(inq));
+    }
+    return ret;
+}
+
+/* --- receiving: what stays inside --- */
+
+static uint64_t count(const struct tcp_sock *t)
+{
+    return t->i.s.rx.bytes;
+}
+
+static int read_inside(struct tcp_sock *t, struct socket_msg *msg, uint64_t skip, size_t *copied)
+{
+    int err = read_queue(t, msg, skip, copied);
+
+    if (!(msg->flags & MSG_PEEK))
+        tell_writer(t);
+    return err;
+}
+
 ssize_t tcp_stream_recv(struct socket *s, struct socket_msg *msg)
 {
+    static const struct tcp_receiver inside = { .count = count, .inq = tcp_inq, .read = read_inside, .peek_max = SIZE_MAX };
     struct tcp_sock *t = tcp_sock(s);
-    uint64_t deadline_ns = socket_deadline(s->opt.recv_timeout_ns, msg->flags & MSG_DONTWAIT);
-    ssize_t ret;
 
     if (msg->flags & MSG_ERRQUEUE)
         return -EAGAIN;
     if (t->state == TCP_STATE_LISTEN)
         return -ENOTCONN;
-    if (msg->flags & MSG_OOB)
-        return recv_urgent(t, msg);
-    mutex_lock(&t->read_lock);
-    ret = recv_bytes(t, msg, deadline_ns);
-    mutex_unlock(&t->read_lock);
-    if (ret >= 0 && t->i.options[OPT_TCP_INQ])
-        tcp_tell_inq(msg, tcp_inq(t));
-    return ret;
+    return msg->flags & MSG_OOB ? recv_urgent(t, msg) : tcp_receive(t, msg, &inside);
 }

@@ -465,6 +465,18 @@ def net_ping(settings, log):
     expect(closed, out=b"['EACCES']\n", err=b'')
 
 
+@check()
+def net_datagrams6(settings, log):
+    if os.geteuid():
+        raise Skip('network namespaces are made by root only')
+    program = os.path.join(DATA, 'net_datagrams6.py')
+    script = f'python3 {program} serve & sleep 0.5; CLIENT fd88::1; status=$?; kill $!; exit $status'
+    native = in_namespace(settings, log, script.replace('CLIENT', f'python3 {program}'))
+    result = in_namespace(settings, log, script.replace('CLIENT', f'VMM --net=host-loopback --bind {DATA}:/d python3 /d/net_datagrams6.py'))
+    require(native.status == 0, native.err.decode())
+    expect(result, out=native.out, err=native.err)
+
+
 @check('soak')
 def net_slow_reader_of_a_gigabyte(settings, log):
     got = []
