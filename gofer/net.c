@@ -14,6 +14,8 @@
 #define RUN_MAX 256            /* sockets looked at before the ring of requests gets its turn */
 #define KICK_AFTER_NS 100000u  /* a computing guest looks by itself whenever it calls the shim; so long it gets for that */
 #define CLOSE_NS 60000000000u  /* how long a closed socket's last data may take */
+#define NAP_MS 1                /* a guest that computes may leave what it has sent lying for so long */
+#define NAPS_MAX 8              /* in a row; then it must ring at once */
 #define BURST_MIN (64u << 10)
 
 uint64_t net_now_ns(void)
@@ -415,6 +417,8 @@ static int serve_submitted(struct net *net)
         if (tail - net->submit_head > NET_SOCKET_MAX || number >= NET_SOCKET_MAX)
             return -EPROTO;
         net->submit_head++;
+        net->naps = NAPS_MAX;
+        net->napping = false;
         guest_store32(&net->header->submit_head, net->submit_head);
         /* A full barrier: what is submitted from now on comes in a new entry. */
         __atomic_exchange_n(&net->blocks[number].submitted, 0, __ATOMIC_SEQ_CST);
@@ -464,6 +468,15 @@ bool net_has_work(const struct net *net)
 {
     return __atomic_load_n(&net->header->submit_tail, __ATOMIC_ACQUIRE) != net->submit_head ||
            (net->ready_head && !net->throttled);
+}
+
+int net_begin_sleep(struct net *net)
+{
+    net->napping = net->naps && guest_fetch32(&net->arena_header->notify_mode) != NOTIFY_IDLE;
+    if (net->napping)
+        net->naps--;
+    guest_store32(&net->header->napping, net->napping);
+    return net->napping ? NAP_MS : -1;
 }
 
 /* Last data that a peer doesn't take can't hold number and ring for ever. */

@@ -110,6 +110,8 @@ struct net {
     struct net_routes routes;
     uint32_t epoch;          /* of addresses and routes */
     int epoll_fd;
+    unsigned naps;           /* sleeps left that are short because data goes back and forth */
+    bool napping;            /* the last sleep was one of them, and nothing has come since */
     bool pushed;             /* events that nobody has been told of */
     bool starved;            /* connections wait because there are too many sockets */
     bool throttled;          /* the ready list waits for tokens */
@@ -134,6 +136,17 @@ bool net_has_work(const struct net *net);
 bool net_look(struct net *net);
 /* Before sleeping: kick a guest that hasn't taken its events. A timeout in *timeout_ms if one is needed. */
 void net_before_sleep(struct net *net, int *timeout_ms);
+/* For how long to sleep, before the last look at the queues: -1, or a millisecond while the guest may put off its doorbell. */
+int net_begin_sleep(struct net *net);
+/* Has nothing come since the last such sleep began? */
+static inline bool net_is_napping(const struct net *net)
+{
+    return net->napping;
+}
+static inline void net_end_naps(struct net *net)
+{
+    net->napping = false;
+}
 /* To be waited for (POLLIN); then net_look. */
 static inline int net_poll_fd(const struct net *net)
 {

@@ -99,5 +99,7 @@ bool net_look(struct net *net)
         }
     }
     net_tell(net);
+    if (n > 0)
+        net->napping = false;
     return n > 0;
 }

@@ -194,10 +194,12 @@ static void wait_events(struct ring *ring, int timeout_ms)
 /* Nothing came while polling: ask for the doorbell and sleep, unless a request slipped in. */
 static void sleep_until_event(struct ring *ring)
 {
+    int timeout_ms = ring->config.net ? net_begin_sleep(ring->config.net) : -1;
+
     guest_store32(&ring->header->gofer_polling, 0);
     /* Has the barrier between the stores and the looks at avail->idx and the submit queue. */
     if (!virtq_enable_notify(&ring->queue) && !has_work(ring))
-        wait_events(ring, -1);
+        wait_events(ring, timeout_ms);
     guest_store32(&ring->header->gofer_polling, 1);
 }
 
@@ -229,6 +231,10 @@ static void wait_requests(struct ring *ring)
 
     if (ring->engine->jobs.waiting)
         wait_events(ring, 0); /* so that a guest that polls all the time doesn't starve its own streams */
+    if (ring->config.net && net_is_napping(ring->config.net)) {
+        sleep_until_event(ring); /* it was polled before the first nap */
+        return;
+    }
     if (spin(ring)) {
         if (job_done_pending(&ring->engine->jobs))
             job_run_ready(ring->engine);
@@ -263,6 +269,8 @@ int ring_serve(struct ring *ring)
 
             if (err)
                 return err;
+            if (n > 0)
+                net_end_naps(ring->config.net);
         }
         if (n == RUN_MAX)
             wait_events(ring, 0);

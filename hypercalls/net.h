@@ -7,7 +7,8 @@
  *
  *   - The guest puts bytes (streams) or records (datagrams) into a socket's tx ring, moves tx_tail, and if the block's
  *     `submitted` was 0 makes it 1 and puts the socket's number into the submit queue. The gofer needs a doorbell only if
- *     arena_header.gofer_polling is 0.
+ *     arena_header.gofer_polling is 0. While `napping` is 1 the gofer looks again within a millisecond: the doorbell may wait until
+ *     the guest has put together what it sends, if it rings before it idles.
  *   - The gofer puts what it received into the rx ring, moves rx_tail, changes `state`, and if `evented` was 0 makes it 1
  *     and puts the number into the event queue. Whoever takes a number out of a queue first clears the flag, then looks.
  *   - Readiness is what the block says; nobody asks. The gofer tells of room in a tx ring only if `want` asks for it, the
@@ -42,6 +43,7 @@ struct net_header {
     /* Gofer. */
     uint32_t submit_head;
     uint32_t event_tail;
+    uint32_t napping;
 };
 
 /* Bits of net_block.state; set by the gofer, and cleared by it alone. */

@@ -27,6 +27,7 @@
 #define RING_VERY_MANY (8u << 10)
 #define RING_RECORDS NET_RECORD_RING_MIN
 #define RING_CLASSES 9u /* 4 KiB … 1 MiB */
+#define UNRUNG_MAX 8u  /* a doorbell may cost a switch of threads: one for so many sockets that are sent to in a row */
 #define ROOM_SHARE 2u   /* a ring that is half empty counts as having room again, as the gofer sees it */
 #define CORK_NS (NSEC_PER_SEC / 5) /* tcp(7) */
 #define DRAIN_HURRY_NS (NSEC_PER_SEC / 2)
@@ -44,6 +45,8 @@ static struct {
     uint16_t *free_number;             /* a stack */
     uint32_t free_count, live;
     uint32_t kick;
+    uint32_t unrung;            /* submissions since the last doorbell, while the gofer naps */
+    uint32_t burst, last_burst; /* how many there are from one look of the scheduler to the next */
 } net;
 
 /* The way out, as getifaddrs(3) shows it: programs look for addresses before they ask for such. */
@@ -372,6 +375,12 @@ size_t outside_ring_take(const struct outside_ring *r, uint32_t at, struct iter 
     return done;
 }
 
+static void wake_gofer(void)
+{
+    net.unrung = 0;
+    ring_wake_gofer();
+}
+
 void outside_submit(struct outside_sock *o)
 {
     /* A full barrier: the gofer clears the flag before it looks. */
@@ -379,7 +388,9 @@ void outside_submit(struct outside_sock *o)
         return;
     net.submit_queue[net.submit_tail++ % NET_SOCKET_MAX] = o->number;
     __atomic_store_n(&net.header->submit_tail, net.submit_tail, __ATOMIC_SEQ_CST);
-    ring_wake_gofer();
+    net.burst++;
+    if (net.last_burst < 2 || !READ_ONCE(net.header->napping) || ++net.unrung >= UNRUNG_MAX)
+        wake_gofer();
 }
 
 void outside_flush(struct outside_sock *o)
@@ -473,10 +484,17 @@ static void take_event(struct outside_sock *o)
     room_event(o);
 }
 
+/* Called whenever a thread makes way for others. */
 static bool poll_events(void)
 {
     bool any = false;
 
+    if (net.unrung)
+        wake_gofer();
+    if (net.burst) {
+        net.last_burst = net.burst;
+        net.burst = 0;
+    }
     while (gofer_net_pending()) {
         uint32_t number = net.event_queue[net.event_head % NET_SOCKET_MAX] % NET_SOCKET_MAX;
         struct outside_sock *o = net.table[number];
