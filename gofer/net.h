@@ -45,7 +45,8 @@ union net_sockaddr {
  * Who wrote to a published datagram socket lately: it may be answered, wherever it is. Or to whom a bound one wrote, which may answer:
  * a port that the sandbox chose isn't open to the world by that.
  */
-#define NET_KNOWN_MAX 1024
+#define NET_KNOWN_PUBLISHED 1024u
+#define NET_KNOWN_BOUND 128u
 
 enum { NET_ERRORS_V4 = 1, NET_ERRORS_V6 = 2 };
 
@@ -80,7 +81,8 @@ struct net_socket {
     struct net_end checked_local; /* the same, of source addresses */
     uint32_t checked_local_epoch;
     const struct net_publish *publish;
-    struct net_end *known;  /* NET_KNOWN_MAX of them, or NULL: of published and bound datagram sockets */
+    struct net_end *known;  /* of published and bound datagram sockets, or NULL */
+    size_t known_count;
     int waiting_fd;         /* listening: a connection that hasn't been taken, or -1 */
     union net_sockaddr waiting_peer;
     struct net_socket *next_ready;
@@ -223,6 +225,7 @@ int net_check_local(struct net *net, struct net_socket *s, const struct net_end 
 /* May what comes from there be handed to s? */
 bool net_check_source(struct net *net, struct net_socket *s, const struct net_end *end);
 void net_remember(struct net_socket *s, const struct net_end *end);
+int net_know(struct net_socket *s, size_t count); /* make room for so many. 0 or -ENOMEM */
 
 /* The host's address as the guest is to see it (aliases are put in). */
 void net_show(const struct net *net, const union net_sockaddr *sa, struct net_end *ret);

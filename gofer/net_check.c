@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -14,24 +15,35 @@ static bool same_end(const struct net_end *a, const struct net_end *b)
     return !memcmp(a->addr, b->addr, 16) && a->port == b->port && a->scope == b->scope;
 }
 
-static size_t known_slot(const struct net_end *end)
+static size_t known_slot(const struct net_end *end, size_t count)
 {
     uint32_t hash = 2166136261u ^ end->port;
 
     for (unsigned i = 0; i < 16; i++)
         hash = (hash ^ end->addr[i]) * 16777619u;
-    return (hash ^ hash >> 16) % NET_KNOWN_MAX;
+    return (hash ^ hash >> 16) % count;
+}
+
+int net_know(struct net_socket *s, size_t count)
+{
+    if (s->known)
+        return 0;
+    s->known = calloc(count, sizeof(*s->known));
+    s->known_count = s->known ? count : 0;
+    return s->known ? 0 : -ENOMEM;
 }
 
 void net_remember(struct net_socket *s, const struct net_end *end)
 {
     if (s->known)
-        s->known[known_slot(end)] = *end;
+        s->known[known_slot(end, s->known_count)] = *end;
 }
 
 static bool is_known(const struct net_socket *s, const struct net_end *end)
 {
-    return s->known && s->known[known_slot(end)].family && same_end(&s->known[known_slot(end)], end);
+    const struct net_end *known = s->known ? &s->known[known_slot(end, s->known_count)] : NULL;
+
+    return known && known->family && same_end(known, end);
 }
 
 /* The address for the host's call. -EAFNOSUPPORT: IPv6 for an IPv4 socket. */
@@ -132,23 +144,25 @@ int net_check(struct net *net, struct net_socket *s, const struct net_end *end, 
         real.scope = plan->servers[dns].scope;
         return make_sockaddr(s, &real, ret);
     }
-    if (s->bound)
-        net_remember(s, end);
     if (s->echo)
         real.port = 0; /* there are none: a rule that names one doesn't permit it */
     known = s->publish && is_known(s, end);
     if ((plan->host_loopback || known) && net_mapped_v4(end->addr, &v4) && v4 == NET_HOST_ADDR)
         net_map_v4(real.addr, INADDR_LOOPBACK);
     err = make_sockaddr(s, &real, ret);
-    if (err || known || (s->checked_epoch == net->epoch && same_end(&s->checked, end)))
+    if (err || known)
         return err;
-    err = decide(net, &real, &why);
-    if (err == -EACCES)
-        say_refused(net, s, &real, why);
-    if (err)
-        return err;
-    s->checked = *end;
-    s->checked_epoch = net->epoch;
+    if (s->checked_epoch != net->epoch || !same_end(&s->checked, end)) {
+        err = decide(net, &real, &why);
+        if (err == -EACCES)
+            say_refused(net, s, &real, why);
+        if (err)
+            return err;
+        s->checked = *end;
+        s->checked_epoch = net->epoch;
+    }
+    if (s->bound)
+        net_remember(s, end);
     return 0;
 }
 
@@ -186,7 +200,7 @@ bool net_check_source(struct net *net, struct net_socket *s, const struct net_en
         return true;
     }
     if (s->bound)
-        return is_known(s, end);
+        return is_known(s, end) || dns_alias(net, end) >= 0;
     if ((s->checked_epoch == net->epoch && same_end(&s->checked, end)) || dns_alias(net, end) >= 0)
         return true;
     if (net->config.plan->host_loopback && net_mapped_v4(end->addr, &v4) && v4 == NET_HOST_ADDR)

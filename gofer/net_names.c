@@ -7,6 +7,7 @@
 #include "gofer/net_dns.h"
 
 #define LENGTH_SIZE 2u
+#define TURN_MAX 64u /* queries before others get their turn */
 
 static void take(const struct net_socket *s, uint32_t at, uint8_t *out, uint32_t len)
 {
@@ -48,7 +49,7 @@ void net_serve_names(struct net *net, struct net_socket *s)
     uint32_t needed = s->rx.size < NET_DNS_STREAM_MAX + LENGTH_SIZE ? s->rx.size : NET_DNS_STREAM_MAX + LENGTH_SIZE;
 
     net_rx_resume(net, s);
-    for (;;) {
+    for (unsigned turn = 0; turn < TURN_MAX; turn++) {
         int64_t used = net_tx_used(net, s), filled = net_rx_used(net, s);
         uint8_t query[LENGTH_SIZE + NET_DNS_QUERY_MAX];
         uint32_t size = 0;
@@ -65,8 +66,11 @@ void net_serve_names(struct net *net, struct net_socket *s)
                 return;
             }
         }
-        if (used < LENGTH_SIZE || used < LENGTH_SIZE + size)
-            break;
+        if (used < LENGTH_SIZE || used < LENGTH_SIZE + size) {
+            if (s->shut_wanted)
+                end(net, s);
+            return;
+        }
         if (s->rx.size - filled < needed) {
             if (net_rx_stall(net, s, needed))
                 return;
@@ -77,6 +81,5 @@ void net_serve_names(struct net *net, struct net_socket *s)
         net_tx_moved(net, s, used == LENGTH_SIZE + size);
         answer(net, s, query + LENGTH_SIZE, size, needed);
     }
-    if (s->shut_wanted)
-        end(net, s);
+    net_requeue(net, s);
 }

@@ -2,7 +2,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -173,7 +172,7 @@ int op_nbind(struct engine *e, struct request *rq)
     err = net_check_local(net, s, &end, &target);
     if (err)
         return err;
-    if (s->datagram && !s->echo && end.port && !s->known && !(s->known = calloc(NET_KNOWN_MAX, sizeof(*s->known))))
+    if (s->datagram && !s->echo && end.port && net_know(s, NET_KNOWN_BOUND))
         return -ENOMEM;
     if (bind(s->fd, &target.sa.any, target.size) == 0)
         s->bound |= s->known != NULL;
@@ -218,7 +217,9 @@ static int take_published(struct net *net, struct net_socket *s, const struct ne
 
     if (fd < 0)
         return -errno;
-    if (s->datagram && !(model.known = calloc(NET_KNOWN_MAX, sizeof(*model.known)))) {
+    model.known = NULL;
+    model.bound = false;
+    if (s->datagram && net_know(&model, NET_KNOWN_PUBLISHED)) {
         close(fd);
         return -ENOMEM;
     }
