@@ -3,7 +3,7 @@
 
     bench/bench.py [--rounds N] [--vmm PATH] [--guest-dir DIR] [--out DIR] [GROUP...]
 
-GROUP: start (start to exit), memory (per idle sandbox), io, calls, compute, files, disks, net; all of them if none is named.
+GROUP: start (start to exit), memory (per idle sandbox), io, calls, compute, files, disks, net, tap; all of them if none is named.
 Prints a table, and writes it with all samples to DIR/bench.json and DIR/bench.txt, and with gnuplot, where that is installed, as
 a picture to DIR/bench.svg. Cases with a goal say whether vmm meets it; none is left out because it doesn't. Each value is a median with
 the range from the first to the third quartile; runners take turns within a round, so that a
@@ -25,6 +25,7 @@ import time
 import disks
 import files
 import net
+import tap
 
 TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 ENVIRONMENT = {'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': '/root',
@@ -472,7 +473,8 @@ def main():
     groups = {'start': start_to_exit, 'memory': idle_memory, 'io': io, 'calls': calls, 'compute': compute,
               'files': lambda *args: files.measure(*args, Samples),
               'disks': lambda *args: disks.measure(*args, Samples),
-              'net': lambda *args: net.measure(*args, Samples)}
+              'net': lambda *args: net.measure(*args, Samples),
+              'tap': lambda *args: tap.measure(*args, Samples)}
     for group in settings.groups:
         if group not in groups:
             parser.error(f'{group}: no such group')

@@ -105,7 +105,7 @@ build/bench/%: bench/%.c
 	@echo "  CC      $@"
 	$(TESTS_Q)$(GUEST_CC) -std=gnu17 -O2 -Wall -Wextra -pthread -o $@ $<
 
-bench: $(VMM) guest-programs build/bench/micro build/bench/files ## measurements beside native, runsc and crun; CASE=start, memory, io, calls, compute, net, files or disks
+bench: $(VMM) guest-programs build/bench/micro build/bench/files ## measurements beside native, runsc and crun; CASE=start, memory, io, calls, compute, net, tap, files or disks
 	$(TESTS_Q)$(TEST_PYTHON) bench/bench.py --vmm $(VMM) --guest-dir $(GUEST_TESTS) --out $(O)/bench $(CASE)
 
 # The kernel's headers, which musl-gcc doesn't look for where the C library's own are.

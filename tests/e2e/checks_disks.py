@@ -421,16 +421,15 @@ def erofs_refused(settings, log):
         expect_message(vmm(settings, log, '--disk', image, '--root-disk', 'sda', '/bin/true'), 125, 'sda')
 
 
-@check()
-def erofs_mutations(settings, log):
+def run_mutations(settings, log, count, seed):
     """Broken images give errors, never the end of the shim: any status will do but a panic's or a hang."""
-    rng = random.Random(3)
+    rng = random.Random(seed)
     with workdir() as path:
         root = make_tree(path)
         for kind in ('lz4', 'plain', 'big'):
             with open(make_erofs(path, root, EROFS_KINDS[kind]), 'rb') as file:
                 good = file.read()
-            for _ in range(8):
+            for _ in range(count):
                 bad = bytearray(good)
                 for _ in range(rng.randrange(1, 200)):
                     # metadata is at the beginning and in between: favour the beginning
@@ -441,3 +440,15 @@ def erofs_mutations(settings, log):
                              '-xdev', '-type', 'f', '-exec', '/bin/busybox', 'md5sum', '{}', '+')
                 require(b'panic' not in result.err and b'virtual machine' not in result.err, f'{kind}: {result.err!r}')
                 require(b'--timeout' not in result.err, f'{kind}: it hangs')
+
+
+@check()
+def erofs_mutations(settings, log):
+    """24 broken images."""
+    run_mutations(settings, log, 8, 3)
+
+
+@check('soak')
+def erofs_mutations_many(settings, log):
+    """900 broken images."""
+    run_mutations(settings, log, 300, 4)
