@@ -497,6 +497,8 @@ static void test_thread(void)
     CHECK_EQUAL(thread_got, SIGUSR1);
     CHECK_OK(sigpending(&pending));
     CHECK(!sigismember(&pending, SIGUSR1));
+    for (int i = 0; i < 2000 && fcntl(p[0], F_GETOWN) != 0; i++)
+        usleep(1000); /* joined doesn't mean gone yet */
     CHECK_EQUAL(fcntl(p[0], F_GETOWN), 0);
     close(p[0]);
     close(p[1]);
