@@ -125,6 +125,13 @@ void launch_spread_thread(const struct launch *l, pthread_t thread)
         pthread_setaffinity_np(thread, sizeof(others), &others);
 }
 
+void launch_join_thread(const struct launch *l, pthread_t thread, void **ret)
+{
+    if (CPU_COUNT(&l->cores) > 0)
+        pthread_setaffinity_np(thread, sizeof(l->cores), &l->cores);
+    pthread_join(thread, ret);
+}
+
 int launch_wait_ready(struct launch *l)
 {
     struct pollfd fd = { .fd = l->control_fd, .events = POLLIN };

@@ -25,10 +25,11 @@ int launch_gofer(struct sandbox *sb, struct launch *l, const struct view *view, 
 
 /*
  * Keep others from our core, where the scheduler would let them wait for us: the gofer, which sleeps or sets itself up, until the
- * first request; a thread as long as it lives.
+ * first request; a thread until we are going to wait for it.
  */
 void launch_spread_gofer(const struct launch *l);
 void launch_spread_thread(const struct launch *l, pthread_t thread);
+void launch_join_thread(const struct launch *l, pthread_t thread, void **ret);
 
 /* For --version: wait until the gofer has said that it is ready and jailed. 0, or -1 after one line. */
 int launch_wait_ready(struct launch *l);

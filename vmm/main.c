@@ -109,7 +109,7 @@ static int make_machine(struct sandbox *sb, struct launch *l)
     if (!err)
         err = launch_jail_self(l);
     mark(sb, 3);
-    pthread_join(thread, &prepared);
+    launch_join_thread(l, thread, &prepared);
     return err < 0 || !prepared ? -1 : cpu_state_init_vcpu(&sb->vm);
 }
 
