@@ -394,6 +394,7 @@ static struct thread *pick_next(uint64_t *ret_now)
         }
         idling = false;
         idle_ns += now - idle_begin;
+        cpu_work |= WORK_DEADLINE; /* timers were set meanwhile without a word to the vmm, and next may be current */
     }
     gofer_net_before_app(poll_sleepers > next->polling);
     /* Others may still wait for the gofer while next computes: then completions must kick. */

@@ -109,9 +109,12 @@ def gofer_killed(settings, log):
     script = ('import os, time\nprint("ready", flush=True)\nn = 0\nwhile True:\n  n += 1\n'
               '  try: os.stat("/usr/lib/%d" % n)\n  except FileNotFoundError: pass')
     for code in (script, 'import time; print("ready", flush=True); time.sleep(60)',
-                 'print("ready", flush=True)\nwhile True: pass'):
-        process = start(settings, '--app', '/usr/bin/python3', '--', '-c', code)
+                 'print("ready", flush=True)\nwhile True: pass',
+                 # the same thread, after the death has found it waiting
+                 'import os; print("ready", flush=True)\ntry: os.read(0, 1)\nexcept OSError: pass\nwhile True: pass'):
+        process = start(settings, '--app', '/usr/bin/python3', '--', '-c', code, stdin=subprocess.PIPE)
         wait_line(process.stdout, 30 * settings.slow)
+        time.sleep(0.1 * settings.slow)
         os.kill(gofer_of(process), signal.SIGKILL)
         status, _, err = finish(process, log)
         require(status == 125, f'status {status}, {err!r}')
