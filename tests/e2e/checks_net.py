@@ -458,7 +458,8 @@ def net_ping(settings, log):
         raise Skip(f'no such sockets here: {native.err.decode()}')
     result = in_namespace(settings, log, f'exec VMM {everywhere} python3 /d/net_ping.py 10.88.0.1 fd88::1 127.0.0.1 ::1')
     expect(result, native.status, out=native.out, err=native.err)
-    expect(in_namespace(settings, log, 'exec VMM --net=host-loopback ping -c 2 -i 0.2 -q 10.88.0.1 > /dev/null'), err=b'')
+    if b'iputils' in in_namespace(settings, log, 'ping -V').out:  # busybox's wants raw sockets
+        expect(in_namespace(settings, log, 'exec VMM --net=host-loopback ping -c 2 -i 0.2 -q 10.88.0.1 > /dev/null'), err=b'')
     refused = in_namespace(settings, log, f'exec VMM --net=host-loopback --allow 10.88.0.1:80 --bind {DATA}:/d python3 /d/net_ping.py 10.88.0.1')
     expect(refused, out=b"['EACCES']\n", err=b'vmm: net: echo request to 10.88.0.1 refused: not in the list of --allow\n')
     closed = in_namespace(settings, log, f'echo "1 0" > /proc/sys/net/ipv4/ping_group_range; exec VMM {everywhere} python3 /d/net_ping.py 10.88.0.1')
