@@ -73,11 +73,11 @@ $(CONFORMANCE)/%.guest.o: tests/conformance/%.c $(CONFORMANCE_H)
 
 conformance_link = $(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE -Wall -Wextra -I. -static -no-pie -o $@ $(filter %.c %.o,$^)
 
-$(CONFORMANCE)/driver_client: tests/conformance/client_host.c $(CONFORMANCE)/client_guest.guest.o $(CONFORMANCE)/client_shim.guest.o \
+$(CONFORMANCE)/driver_client: tests/conformance/client_host.c tests/conformance/client_report.c $(CONFORMANCE)/client_guest.guest.o $(CONFORMANCE)/client_shim.guest.o \
 		$(OBJ)/guest/drivers/virtio_blk.o $(OBJ)/guest/drivers/virtq.o $(CONFORMANCE_H)
 	@echo "  CC      $@"
 	$(TESTS_Q)$(conformance_link)
-$(CONFORMANCE)/net_client: tests/conformance/net_client_host.c $(CONFORMANCE)/net_client_guest.guest.o \
+$(CONFORMANCE)/net_client: tests/conformance/net_client_host.c tests/conformance/client_report.c $(CONFORMANCE)/net_client_guest.guest.o \
 		$(CONFORMANCE)/client_shim.guest.o $(OBJ)/guest/drivers/virtio_net.o $(OBJ)/guest/drivers/virtq.o $(CONFORMANCE_H)
 	@echo "  CC      $@"
 	$(TESTS_Q)$(conformance_link)

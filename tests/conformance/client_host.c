@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -21,31 +20,6 @@
 #include "tests/conformance/vhost_user.h"
 
 static int sock, kick_fd, call_fd;
-
-void host_print(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-}
-
-void host_vfail(const char *format, va_list args)
-{
-    fprintf(stderr, "driver_client: ");
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\n");
-    exit(1);
-}
-
-void host_fail(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    host_vfail(format, args);
-}
 
 static void send_message(struct vu_message *m, const int *fds, size_t fd_count)
 {

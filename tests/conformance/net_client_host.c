@@ -15,7 +15,6 @@
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,31 +33,6 @@
 static int vhost, tap, packets, kicks[QUEUES], calls[QUEUES];
 static uint64_t features;
 static const struct virtio_net_config config = { .mac = { 2, 0, 0, 0, 0, 9 }, .status = VIRTIO_NET_S_LINK_UP };
-
-void host_print(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-}
-
-void host_vfail(const char *format, va_list args)
-{
-    fprintf(stderr, "net_client: ");
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\n");
-    exit(1);
-}
-
-void host_fail(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    host_vfail(format, args);
-}
 
 static void control(unsigned long request, void *argument, const char *what)
 {
