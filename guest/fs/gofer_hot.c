@@ -62,6 +62,13 @@ static long fill(struct file *f, uint64_t first, size_t count)
     return r;
 }
 
+static void fill_range(struct file *f, uint64_t first, uint64_t end)
+{
+    for (; first < end; first += LOAD_MAX)
+        if (fill(f, first, MIN(end - first, (uint64_t)LOAD_MAX)) < 0)
+            return;
+}
+
 void gofer_keep(struct file *f, uint64_t offset, uint64_t len)
 {
     struct gofer_inode *gi = gofer_i(f->inode);
@@ -76,11 +83,8 @@ void gofer_keep(struct file *f, uint64_t offset, uint64_t len)
     }
     while (first < end && page_map_get(&gi->pages, first))
         first++;
-    if (first >= end || !may_keep(f->inode, end - first))
-        return;
-    for (; first < end; first += LOAD_MAX)
-        if (fill(f, first, MIN(end - first, (uint64_t)LOAD_MAX)) < 0)
-            return;
+    if (first < end && may_keep(f->inode, end - first))
+        fill_range(f, first, end);
 }
 
 void gofer_hot_used(struct file *f)
@@ -91,10 +95,7 @@ void gofer_hot_used(struct file *f)
     if (gi->hot || ++gi->code_uses < HOT_USES || f->inode->size > HOT_FILE_MAX || !may_keep(f->inode, count - MIN(count, gi->kept)))
         return;
     gi->hot = true; /* pages that are missing are read one by one */
-    for (uint64_t i = 0; i < count; i += LOAD_MAX) {
-        if (fill(f, i, MIN(count - i, (uint64_t)LOAD_MAX)) < 0)
-            return;
-    }
+    fill_range(f, 0, count);
 }
 
 void gofer_hot_forget(struct inode *inode)

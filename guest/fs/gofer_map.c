@@ -445,7 +445,7 @@ static int see_about_page(struct gofer_map *map, gpa_t gpa, bool write)
 long gofer_load(struct file *f, uint64_t offset, const gpa_t *frames, size_t count)
 {
     const struct gofer_map *map = gofer_i(f->inode)->map[0];
-    struct gofer_handle *h = f->data;
+    struct gofer_handle *h = map ? map->handle : f->data; /* that one is donated: nothing sleeps */
     long err;
 
     if (!(f->inode->sb->flags & SB_READONLY) || !gofer_sb(f->inode->sb)->exclusive || (map && map->doubtful) ||
